@@ -1,0 +1,228 @@
+"""The public functions of memprof: recording, and what a recording says."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TypeVar
+
+from memprof.errors import OutputExistsError, TraceFileError, UsageError
+from memprof.trace import CATEGORIES, Trace, load, read
+from memprof.units import parse_bytes
+
+if TYPE_CHECKING:
+    from memprof.analyze import Analysis, Moment
+    from memprof.record.session import Session
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RECORDERS = ("auto", "dispatch")
+
+
+def trace(
+    output: str | os.PathLike[str] | None = None,
+    *,
+    recorder: str = "auto",
+    force: bool = False,
+    stack_bytes: int | str = "64 KiB",
+) -> Tracing:
+    """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
+
+    Args:
+        output: the trace file to write; None keeps the trace in memory only.
+        recorder: "auto" or "dispatch".
+        force: overwrite `output` if it exists.
+        stack_bytes: allocations of at least this size keep their Python stack.
+
+    Returns:
+        a context manager and decorator; after the block its `trace`, `analysis`, `peak()` and
+        `report()` say what was recorded.
+
+    Raises:
+        OutputExistsError: on entering, if `output` exists and `force` is not given.
+        AlreadyTracingError: on entering, if a trace is being recorded in this process.
+    """
+    if callable(output):
+        raise UsageError("@memprof.trace needs brackets: write @memprof.trace() or trace('t.json')")
+    if recorder not in RECORDERS:
+        raise UsageError(f"recorder {recorder!r} is unknown: choose one of {', '.join(RECORDERS)}")
+    path = None if output is None else Path(output)
+    return Tracing(path, recorder, force, parse_bytes(stack_bytes))
+
+
+class Tracing:
+    """One use of `trace()`: records between entering and leaving."""
+
+    def __init__(self, path: Path | None, recorder: str, force: bool, stack_bytes: int) -> None:
+        self.path = path
+        self._recorder = recorder
+        self._force = force
+        self._stack_bytes = stack_bytes
+        self._session: Session | None = None
+        self._sink: BinaryIO | None = None
+        self._trace: Trace | None = None
+        self._analysis: Analysis | None = None
+
+    def __enter__(self) -> Tracing:
+        if os.environ.get("MEMPROF") == "0":
+            return self
+        from memprof.record.session import Options, Session
+
+        self._trace = self._analysis = None
+        self._sink = self._open()
+        try:
+            self._session = Session(self._sink, Options(self._recorder, self._stack_bytes))
+            self._session.start()
+        except BaseException:
+            self._session = None
+            self._discard()
+            raise
+        return self
+
+    def _open(self) -> BinaryIO:
+        if self.path is None:
+            return io.BytesIO()
+        try:
+            return open(self.path, "wb" if self._force else "xb", buffering=0)  # noqa: SIM115
+        except FileExistsError:
+            raise OutputExistsError(
+                f"{self.path}: exists already; choose another name, or allow it to be "
+                "overwritten with --force or trace(..., force=True)"
+            ) from None
+        except OSError as error:
+            raise TraceFileError(f"{self.path}: cannot be written: {error.strerror}") from None
+
+    def _discard(self) -> None:
+        if self.path is not None and self._sink is not None:
+            self._sink.close()
+            self.path.unlink(missing_ok=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        session, self._session = self._session, None
+        if session is None or self._sink is None:
+            return
+        if error is not None:
+            session.warn("exception", f"the traced code raised {type(error).__name__}: {error}")
+            hide_own_frames(error)
+        failed = session.stop()
+        if failed is not None:
+            print(f"memprof: {self.path}: cannot be written: {failed.strerror}", file=sys.stderr)
+        if self.path is not None:
+            self._sink.close()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def traced(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self:
+                return function(*args, **kwargs)
+
+        return traced
+
+    @property
+    def trace(self) -> Trace:
+        """What was recorded. Raises UsageError before the block has ended."""
+        if self._trace is None:
+            if self._session is not None or self._sink is None:
+                raise UsageError("the trace is there once the `with memprof.trace()` block has ended")
+            self._trace = self._load()
+        return self._trace
+
+    def _load(self) -> Trace:
+        if self.path is not None:
+            return load(self.path)
+        assert isinstance(self._sink, io.BytesIO)
+        self._sink.seek(0)
+        return read(self._sink)
+
+    @property
+    def analysis(self) -> Analysis:
+        """The trace with every allocation's category, and all that follows from it."""
+        from memprof.analyze import analyze
+
+        if self._analysis is None:
+            self._analysis = analyze(self.trace)
+        return self._analysis
+
+    def peak(self, device: str | None = None) -> Moment:
+        """The moment of the highest memory, of the given device or of the fullest one."""
+        chosen = device or max(self.analysis.devices, key=lambda d: self.analysis.device(d).peak.requested_bytes)
+        return self.analysis.device(chosen).peak
+
+
+def hide_own_frames(error: BaseException) -> None:
+    """Takes memprof's frames out of a traceback, so that the user sees their own code only."""
+    own = str(Path(__file__).parent) + os.sep
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        current.__traceback__ = _without(current.__traceback__, own)
+        waiting += [current.__cause__, current.__context__]
+
+
+def _without(traceback: TracebackType | None, own: str) -> TracebackType | None:
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(own):
+        traceback = traceback.tb_next
+    if traceback is not None:
+        traceback.tb_next = _without(traceback.tb_next, own)
+    return traceback
+
+
+def _session() -> Session | None:
+    """The active recording, without importing torch where nothing records."""
+    module = sys.modules.get("memprof.record.session")
+    return None if module is None else module.active()  # type: ignore[no-any-return]
+
+
+def step() -> None:
+    """Marks the end of one turn of the training or generation loop."""
+    session = _session()
+    if session is not None:
+        session.scopes.turn(declared=True)
+
+
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """Names a part of the program: ``with memprof.phase("prefill"): ...``; also a decorator."""
+    session = _session()
+    if session is None:
+        yield
+        return
+    scope, opened = session.begin_phase(name)
+    try:
+        yield
+    finally:
+        session.scopes.end(scope, opened)
+
+
+def tag(tensors: object, category: str, name: str = "") -> None:
+    """Says what tensors are, over whatever memprof would conclude: the user knows better.
+
+    Args:
+        tensors: a tensor, or lists, dicts, modules and objects that hold tensors.
+        category: one of memprof's categories, such as "kv_cache".
+        name: shown in front of each tensor's own name.
+
+    Raises:
+        UsageError: if the category does not exist.
+    """
+    if category not in CATEGORIES:
+        raise UsageError(f"category {category!r} is unknown: choose one of {', '.join(CATEGORIES)}")
+    session = _session()
+    if session is not None:
+        session.tag(tensors, category, name)

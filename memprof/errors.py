@@ -1,0 +1,23 @@
+"""Every error that memprof raises on purpose. Each message is one line: what, why, what to do."""
+
+from __future__ import annotations
+
+
+class MemprofError(Exception):
+    """Base of all memprof errors; its text is shown to the user as it is."""
+
+
+class TraceFileError(MemprofError):
+    """A trace file cannot be read: missing, foreign, damaged, or of a newer format."""
+
+
+class OutputExistsError(MemprofError):
+    """The output file exists, and overwriting it was not asked for."""
+
+
+class UsageError(MemprofError):
+    """A call or a command line that cannot mean anything."""
+
+
+class AlreadyTracingError(MemprofError):
+    """`memprof.trace()` was entered while another trace was recording in this process."""

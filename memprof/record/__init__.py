@@ -1,0 +1,1 @@
+"""How facts are observed: everything that touches PyTorch while the program runs."""

@@ -1,0 +1,89 @@
+"""Finds the tensors in whatever holds them, and the storages under a tensor.
+
+Nothing here runs code of the program under study: no properties, no arbitrary mappings (an
+offloaded weights map reads the disk when it is iterated), no `isinstance` on strangers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import UserDict
+from collections.abc import Iterator
+
+import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass_type
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+_SPARSE_PARTS = {
+    torch.sparse_coo: ("_indices", "_values"),
+    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
+}
+MAX_DEPTH = 8
+
+
+def is_tensor(value: object) -> bool:
+    """Whether `value` is a tensor, without asking `value` itself."""
+    return issubclass(type(value), torch.Tensor)
+
+
+def plain_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yields the dense tensors that a tensor is made of; itself if it is dense and plain."""
+    kind = type(tensor)
+    if kind not in _PLAIN and is_traceable_wrapper_subclass_type(kind):
+        names, _ = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
+        for name in names:
+            yield from plain_parts(getattr(tensor, name))
+    elif tensor.layout is torch.strided:
+        yield tensor
+    else:
+        for part in _SPARSE_PARTS.get(tensor.layout, ()):
+            yield from plain_parts(getattr(tensor, part)())
+
+
+def storages_of(value: object) -> list[torch.UntypedStorage]:
+    """The storages with memory of their own under a tensor; empty for anything else."""
+    if not is_tensor(value) or torch._C._functorch.is_functorch_wrapped_tensor(value):
+        return []
+    storages = (part.untyped_storage() for part in plain_parts(value))  # type: ignore[arg-type]
+    return [storage for storage in storages if storage.device.type != "meta"]
+
+
+def tensors_in(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields (path, tensor) for every tensor in nested containers, modules and plain objects."""
+    if is_tensor(value):
+        yield path, value  # type: ignore[misc]
+    elif depth < MAX_DEPTH:
+        for name, item in _items(value):
+            yield from tensors_in(item, f"{path}.{name}" if path else name, depth + 1)
+
+
+def _items(value: object) -> Iterator[tuple[str, object]]:
+    kind = type(value)
+    if issubclass(kind, dict):
+        yield from ((str(key), item) for key, item in list(dict.items(value)))  # type: ignore[arg-type]
+    elif issubclass(kind, UserDict):
+        yield from _items(value.data)  # type: ignore[attr-defined]
+    elif issubclass(kind, (list, tuple, set, frozenset)):
+        yield from ((str(place), item) for place, item in enumerate(list(value)))  # type: ignore[call-overload]
+    elif issubclass(kind, torch.nn.Module):
+        yield from value.named_parameters()  # type: ignore[attr-defined]
+        yield from value.named_buffers()  # type: ignore[attr-defined]
+    elif dataclasses.is_dataclass(kind):
+        fields = (field.name for field in dataclasses.fields(kind))
+        yield from ((name, vars(value)[name]) for name in fields if name in _own(value))
+    elif _is_plain_object(kind):
+        yield from list(_own(value).items())
+
+
+def _own(value: object) -> dict[str, object]:
+    return getattr(value, "__dict__", {})
+
+
+def _is_plain_object(kind: type) -> bool:
+    return not issubclass(kind, (type, torch.dtype, torch.device)) and kind.__module__ not in (
+        "builtins",
+        "types",
+    )

@@ -1,0 +1,110 @@
+"""The journal: drains what the recorders noted into the trace file, every second or so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+from memprof.record.rows import Rows, Strings
+from memprof.trace import TraceWriter
+from memprof.trace.schema import TABLES
+from memprof.trace.writer import CHUNK_ROWS
+
+now_ns = time.perf_counter_ns
+
+FLUSH_SECONDS = 1.0
+BEAT_SECONDS = 0.05
+
+
+class Journal:
+    """All tables of one recording, and the thread that carries them to the file.
+
+    Attributes:
+        tables: pending rows by table name.
+        strings: texts by number.
+    """
+
+    def __init__(self, sink: BinaryIO, header: Mapping[str, Any]) -> None:
+        self.tables = {name: Rows(name) for name in TABLES}
+        self.strings = Strings()
+        self._facts: list[tuple[str, int, Mapping[str, Any]]] = []
+        self._warnings: dict[str, tuple[str, int]] = {}
+        self._dirty_warnings: set[str] = set()
+        self._sink = sink
+        self._writer = TraceWriter(sink, header)
+        self._writing = threading.Lock()
+        self._stopping = threading.Event()
+        self._flushed = time.monotonic()
+        self._beats: list[Callable[[], None]] = []
+        self._thread = threading.Thread(target=self._beat, name="memprof-journal", daemon=True)
+        self._broken: OSError | None = None
+
+    def start(self, *beats: Callable[[], None]) -> None:
+        """Starts the writing thread; each of `beats` is called about twenty times a second."""
+        self._beats.extend(beats)
+        self._thread.start()
+
+    @property
+    def ident(self) -> int | None:
+        """The writing thread's identity."""
+        return self._thread.ident
+
+    def fact(self, kind: str, value: Mapping[str, Any]) -> None:
+        """Notes a fact about the program as a whole."""
+        self._facts.append((kind, now_ns(), value))
+
+    def warn(self, code: str, text: str) -> None:
+        """Notes a remark on the recording; the same `code` again is only counted."""
+        first, count = self._warnings.get(code, (text, 0))
+        self._warnings[code] = (first, count + 1)
+        self._dirty_warnings.add(code)
+
+    def flush(self) -> None:
+        """Writes all that is pending. Keeps quiet where the disk is full: the program goes on."""
+        with self._writing:
+            self._flushed = time.monotonic()
+            if self._broken is None:
+                try:
+                    self._write()
+                except OSError as error:
+                    self._broken = error
+
+    def close(self, summary: Mapping[str, Any]) -> OSError | None:
+        """Stops the thread and ends the document; returns what kept it from being whole."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.flush()
+        if self._broken is None:
+            try:
+                self._writer.end(summary)
+            except OSError as error:
+                self._broken = error
+        return self._broken
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(BEAT_SECONDS):
+            for beat in self._beats:
+                beat()
+            overdue = time.monotonic() - self._flushed >= FLUSH_SECONDS
+            if overdue or len(self.tables["events"]) >= CHUNK_ROWS:
+                self.flush()
+
+    def _write(self) -> None:
+        # Drained from the last table to the first, and written from the first to the last, so
+        # that nothing reaches the file before what it refers to.
+        drained = {name: self.tables[name].drain() for name in reversed(TABLES)}
+        facts, self._facts = self._facts, []
+        first, texts = self.strings.drain()
+        if texts:
+            self._writer.strings(first, texts)
+        for name in ("phases", *(name for name in TABLES if name != "phases")):
+            if len(next(iter(drained[name].values()))):
+                self._writer.table(name, drained[name])
+        for kind, time_ns, value in facts:
+            self._writer.fact(kind, time_ns, value)
+        while self._dirty_warnings:
+            code = self._dirty_warnings.pop()
+            self._writer.warning(code, *self._warnings[code])

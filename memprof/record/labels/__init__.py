@@ -1,0 +1,1 @@
+"""Who holds a storage: parameters, optimizers, caches, inputs, the user's own tags."""

@@ -1,0 +1,90 @@
+"""Labels parameters and buffers: when they are registered, and by full name at a model's call."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch.nn.modules import module as torch_module
+
+from memprof.record.facts import Facts
+from memprof.record.guard import Guard
+from memprof.record.modules import Paths
+from memprof.record.patches import Patches
+from memprof.record.scopes import Scope, Scopes
+from memprof.record.storages import LABEL, Storages
+
+PARAMETER = LABEL["parameter"]
+BUFFER = LABEL["buffer"]
+Module = torch.nn.Module
+
+
+class Parameters:
+    """Labels what models hold, again only after something may have changed."""
+
+    def __init__(
+        self, storages: Storages, scopes: Scopes, paths: Paths, facts: Facts, guard: Guard
+    ) -> None:
+        self._storages = storages
+        self._scopes = scopes
+        self._paths = paths
+        self._facts = facts
+        self._guard = guard
+        self._labelled: weakref.WeakSet[Module] = weakref.WeakSet()
+        self._number = paths.number
+
+    def install(self, patches: Patches) -> None:
+        """Registers the hooks; undoing `patches` removes them."""
+        for register, kind in (
+            (torch_module.register_module_parameter_registration_hook, PARAMETER),
+            (torch_module.register_module_buffer_registration_hook, BUFFER),
+        ):
+            patches.on_undo(register(self._registration_hook(kind)).remove)
+        patches.replace(Module, "_apply", self._wrap_apply)
+
+    def _registration_hook(self, kind: int) -> Any:
+        def registered(module: Module, name: str, tensor: torch.Tensor | None) -> None:
+            if tensor is None or torch.compiler.is_compiling():
+                return
+            try:
+                self._labelled.clear()
+                self._storages.label(tensor, kind, self._scopes.current())
+            except Exception as error:
+                self._guard.note(error, "parameter registration")
+
+        return registered
+
+    def _wrap_apply(self, apply: Any) -> Any:
+        def _apply(module: Module, *args: Any, **kwargs: Any) -> Any:
+            result = apply(module, *args, **kwargs)
+            self._labelled.clear()
+            return result
+
+        return _apply
+
+    def label_owner(self, scope: Scope, module: Module) -> None:
+        """Labels everything that the outermost module around `module` holds, with full names."""
+        owner = self._paths.owner_of(module)
+        if owner in self._labelled:
+            return
+        self._labelled.add(owner)
+        for part in owner.modules():
+            self._adopt_children(part)
+        for part in owner.modules():
+            self.label_module(scope, part)
+        self._facts.model(owner, self._paths.path_of(owner))
+
+    def _adopt_children(self, module: Module) -> None:
+        for name, child in module._modules.items():
+            self._paths.adopt(module, name, child)
+
+    def label_module(self, scope: Scope, module: Module) -> None:
+        """Labels what one module holds itself."""
+        path = self._paths.number_of(module)
+        prefix = self._paths.path_of(module)
+        for kind, held in ((PARAMETER, module._parameters), (BUFFER, module._buffers)):
+            for name, tensor in list(held.items()):
+                if tensor is not None:
+                    full = self._number(f"{prefix}.{name}")
+                    self._storages.label(tensor, kind, scope, full, path)

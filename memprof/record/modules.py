@@ -1,0 +1,137 @@
+"""Module paths (`model.layers.3.mlp.up_proj`) and the hooks that follow every module call."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn.modules import module as torch_module
+
+from memprof.record.guard import Guard
+from memprof.record.patches import Patches
+from memprof.record.scopes import Scope, Scopes
+
+Module = torch.nn.Module
+RootCall = Callable[[Scope, Module], None]
+RootReturn = Callable[[Scope, Module, tuple[Any, ...], dict[str, Any], Any], None]
+is_compiling = torch.compiler.is_compiling
+
+
+class Paths:
+    """Knows which module holds which, and so every module's full path from the outermost one."""
+
+    def __init__(self, number: Callable[[str], int]) -> None:
+        self.number = number
+        self._parents: dict[int, tuple[weakref.ref[Module], str]] = {}
+        self._paths: dict[int, tuple[weakref.ref[Module], str, int]] = {}
+        self._owners: list[weakref.ref[Module]] = []
+
+    def adopt(self, parent: Module, name: str, child: Module | None) -> None:
+        """Notes that `parent` holds `child`; the first living parent stays."""
+        if child is None:
+            return
+        known = self._parents.get(id(child))
+        if known is None or known[0]() is None:
+            self._parents[id(child)] = (weakref.ref(parent), name)
+            self._paths.clear()
+
+    def number_of(self, module: Module) -> int:
+        """The string number of a module's path."""
+        known = self._paths.get(id(module))
+        if known is None or known[0]() is not module:
+            path = self.path_of(module)
+            known = self._paths[id(module)] = (weakref.ref(module), path, self.number(path))
+        return known[2]
+
+    def path_of(self, module: Module) -> str:
+        """A module's path: names from its owner down, or the class name for an owner itself."""
+        names: list[str] = []
+        owner = self._climb(module, names)
+        prefix = self._prefix(owner)
+        if not names:
+            return prefix.rstrip(".") or type(owner).__name__
+        return prefix + ".".join(reversed(names))
+
+    def owner_of(self, module: Module) -> Module:
+        """The outermost module that holds `module`, or itself."""
+        return self._climb(module, [])
+
+    def _climb(self, module: Module, names: list[str]) -> Module:
+        for _ in range(200):
+            known = self._parents.get(id(module))
+            parent = known[0]() if known else None
+            if known is None or parent is None or parent._modules.get(known[1]) is not module:
+                break
+            names.append(known[1])
+            module = parent
+        return module
+
+    def _prefix(self, owner: Module) -> str:
+        """Empty for the first owner; the class name, numbered if need be, for the others."""
+        living = [ref() for ref in self._owners]
+        if not any(known is owner for known in living):
+            self._owners.append(weakref.ref(owner))
+            living.append(owner)
+        if living[0] is owner:
+            return ""
+        alike = [known for known in living if type(known) is type(owner)]
+        place = next(i for i, known in enumerate(alike, start=1) if known is owner)
+        return f"{type(owner).__name__}{'' if place == 1 else f'#{place}'}."
+
+
+class ModuleHooks:
+    """Global hooks on module calls; the outermost call of a thread is a root call."""
+
+    def __init__(
+        self,
+        scopes: Scopes,
+        paths: Paths,
+        guard: Guard,
+        on_call: RootCall,
+        on_return: RootReturn,
+    ) -> None:
+        self._scopes = scopes
+        self._paths = paths
+        self._guard = guard
+        self._on_call = on_call
+        self._on_return = on_return
+
+    def install(self, patches: Patches) -> None:
+        """Registers the hooks; undoing `patches` removes them."""
+        handles = (
+            torch_module.register_module_forward_pre_hook(self._before),
+            torch_module.register_module_forward_hook(
+                self._after, with_kwargs=True, always_call=True
+            ),
+            torch_module.register_module_module_registration_hook(self._registered),
+        )
+        for handle in handles:
+            patches.on_undo(handle.remove)
+
+    def _registered(self, parent: Module, name: str, child: Module | None) -> None:
+        if not is_compiling():
+            self._paths.adopt(parent, name, child)
+
+    def _before(self, module: Module, args: Any) -> None:
+        if is_compiling():
+            return
+        try:
+            scope = self._scopes.current()
+            if not scope.calls:
+                self._on_call(scope, module)
+            self._scopes.enter_module(scope, module, self._paths.number_of(module))
+        except Exception as error:
+            self._guard.note(error, "module call")
+
+    def _after(self, module: Module, args: Any, kwargs: Any, result: Any = None) -> None:
+        # When the module raised, PyTorch passes no kwargs: `kwargs` is then the missing result.
+        if is_compiling():
+            return
+        try:
+            scope = self._scopes.current()
+            if self._scopes.leave_module(scope, module) and not scope.calls:
+                self._on_return(scope, module, args, kwargs if type(kwargs) is dict else {}, result)
+        except Exception as error:
+            self._guard.note(error, "module return")

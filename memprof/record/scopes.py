@@ -1,0 +1,179 @@
+"""Where the program is: the module, the phase and the step of each thread."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, field
+
+import torch
+
+from memprof.record.journal import Journal, now_ns
+from memprof.record.nvtx_ranges import NvtxRanges
+
+#: What a step's beginning is: guessed by memprof, declared by the user, or the very first.
+GUESSED, DECLARED, FIRST = 0, 1, 2
+
+sequence_number = torch._C._autograd._get_sequence_nr
+
+
+@dataclass(slots=True)
+class OpenPhase:
+    """A phase that has begun and not ended."""
+
+    number: int
+    name: str
+    parent: int
+    begin_ns: int
+    by_user: bool = False
+    batch: int = -1
+    tokens: int = -1
+    context: int = -1
+    range: object = None
+
+
+@dataclass(slots=True)
+class Scope:
+    """One thread's place in the program.
+
+    Attributes:
+        module, phase: string number and phase number that an allocation made now takes.
+        calls: modules being called, outermost first, each with the module number before it.
+        phases: open phases, outermost first.
+    """
+
+    thread: int
+    module: int = 0
+    phase: int = 0
+    calls: list[tuple[object, int]] = field(default_factory=list)
+    phases: list[OpenPhase] = field(default_factory=list)
+
+    @property
+    def in_user_phase(self) -> bool:
+        """Whether a phase that the user named is open."""
+        return any(phase.by_user for phase in self.phases)
+
+
+class Scopes:
+    """The scopes of all threads, and the rows that phases and steps become."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._number = journal.strings.number
+        self._phase_rows = journal.tables["phases"].add
+        self._step_rows = journal.tables["steps"].add
+        self._sequence_rows = journal.tables["sequences"].add
+        self._next_phase = itertools.count(1).__next__
+        self._threads: dict[int, Scope] = {}
+        self._turn: tuple[int, int] | None = (0, FIRST)
+        self._step_phase = 0
+        self._nvtx = NvtxRanges()
+        self._loading: OpenPhase | None = None
+
+    def current(self) -> Scope:
+        """The calling thread's scope."""
+        ident = threading.get_ident()
+        scope = self._threads.get(ident)
+        return scope if scope is not None else self._threads.setdefault(ident, Scope(ident))
+
+    def renew(self) -> Scope:
+        """A fresh scope for a thread that begins, whose identity may have been used before."""
+        ident = threading.get_ident()
+        scope = self._threads[ident] = Scope(ident)
+        return scope
+
+    def enter_module(self, scope: Scope, key: object, module: int) -> None:
+        """Makes `module` (a string number) the innermost module of the scope."""
+        scope.calls.append((key, scope.module))
+        scope.module = module
+        self._sequence_rows((scope.thread, sequence_number(), module))
+
+    def leave_module(self, scope: Scope, key: object) -> bool:
+        """Leaves the innermost call of the module `key`; False if there is none."""
+        for place in range(len(scope.calls) - 1, -1, -1):
+            if scope.calls[place][0] is key:
+                scope.module = scope.calls[place][1]
+                del scope.calls[place:]
+                self._sequence_rows((scope.thread, sequence_number(), scope.module))
+                return True
+        return False
+
+    def begin_loading(self, scope: Scope) -> None:
+        """Opens the phase `load`, which lasts until the first other phase."""
+        self._loading = self._open(scope, "load", False)
+
+    def begin(self, scope: Scope, name: str, *, by_user: bool = False) -> OpenPhase:
+        """Opens a phase inside the scope's innermost one."""
+        if self._loading is not None:
+            loading, self._loading = self._loading, None
+            self._close_loading(loading)
+        turns = self._begin_turn()
+        phase = self._open(scope, name, by_user)
+        if turns:
+            self._step_phase = phase.number
+        return phase
+
+    def _close_loading(self, loading: OpenPhase) -> None:
+        for scope in list(self._threads.values()):
+            if loading in scope.phases:
+                self.end(scope, loading)
+
+    def _open(self, scope: Scope, name: str, by_user: bool) -> OpenPhase:
+        phase = OpenPhase(self._next_phase(), name, scope.phase, now_ns(), by_user)
+        phase.range = self._nvtx.start(name)
+        self._note(scope, phase, -1)
+        scope.phases.append(phase)
+        scope.phase = phase.number
+        return phase
+
+    def end(self, scope: Scope, phase: OpenPhase) -> None:
+        """Closes a phase, and with it those inside it that were left open."""
+        if phase not in scope.phases:
+            return
+        end_ns = now_ns()
+        while True:
+            innermost = scope.phases.pop()
+            self._nvtx.end(innermost.range)
+            self._note(scope, innermost, end_ns)
+            if innermost is phase:
+                break
+        scope.phase = scope.phases[-1].number if scope.phases else 0
+
+    def _note(self, scope: Scope, phase: OpenPhase, end_ns: int) -> None:
+        self._phase_rows(
+            (
+                phase.number,
+                self._number(phase.name),
+                phase.parent,
+                scope.thread,
+                phase.begin_ns,
+                end_ns,
+                phase.batch,
+                phase.tokens,
+                phase.context,
+            )
+        )
+
+    def turn(self, *, declared: bool = False) -> None:
+        """Ends the step; the next one counts only if something happens in it."""
+        if self._turn is None or declared:
+            self._turn = (now_ns(), DECLARED if declared else GUESSED)
+
+    def turn_at(self, phase: OpenPhase) -> None:
+        """Lets a step begin with an open phase, unless one did."""
+        if self._step_phase != phase.number:
+            self._step_phase = phase.number
+            self._step_rows((phase.begin_ns, GUESSED))
+
+    def _begin_turn(self) -> bool:
+        if self._turn is None:
+            return False
+        (begin_ns, kind), self._turn = self._turn, None
+        self._step_rows((begin_ns or now_ns(), kind))
+        return True
+
+    def close(self) -> None:
+        """Ends every phase still open."""
+        for scope in list(self._threads.values()):
+            if scope.phases:
+                self.end(scope, scope.phases[0])

@@ -1,0 +1,224 @@
+"""One recording: starts every recorder, stops it, and leaves the process as it was."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, BinaryIO
+
+import torch
+
+from memprof.errors import AlreadyTracingError
+from memprof.record.autograd import Backward
+from memprof.record.compiled import MODULE as COMPILED_MODULE
+from memprof.record.compiled import CompiledGraphs
+from memprof.record.cuda import CudaMemory, cuda_devices
+from memprof.record.dispatch import DispatchHook
+from memprof.record.facts import Facts
+from memprof.record.guard import Guard
+from memprof.record.host import HostMemory, total_memory
+from memprof.record.imports import ImportWatch
+from memprof.record.journal import Journal, now_ns
+from memprof.record.labels.caches import MODULE as CACHE_MODULE
+from memprof.record.labels.caches import Caches
+from memprof.record.labels.existing import Existing
+from memprof.record.labels.inputs import RootCalls
+from memprof.record.labels.optimizers import Optimizers
+from memprof.record.labels.parameters import Parameters
+from memprof.record.modules import ModuleHooks, Paths
+from memprof.record.patches import Patches
+from memprof.record.resizes import StorageResizes
+from memprof.record.scopes import OpenPhase, Scope, Scopes
+from memprof.record.storages import LABEL, Storages
+from memprof.record.threads import Threads
+from memprof.record.workspaces import Workspaces
+from memprof.trace import CATEGORIES
+
+_active: Session | None = None
+_starting = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to record.
+
+    Attributes:
+        recorder: "auto" or "dispatch".
+        stack_bytes: allocations of at least this many bytes keep their Python stack.
+    """
+
+    recorder: str = "auto"
+    stack_bytes: int = 64 << 10
+
+
+def active() -> Session | None:
+    """The recording that runs in this process, if any."""
+    return _active
+
+
+class Session:
+    """A recording into `sink`; `start` and `stop` are called once each, on the same thread."""
+
+    def __init__(self, sink: BinaryIO, options: Options) -> None:
+        journal = self.journal = Journal(sink, header(options))
+        guard = self._guard = Guard(journal)
+        patches = self._patches = Patches()
+        scopes = self.scopes = Scopes(journal)
+        facts = self._facts = Facts(journal)
+        storages = self.storages = Storages(journal, options.stack_bytes)
+        paths = self._paths = Paths(journal.strings.number)
+        self._workspaces = Workspaces(journal)
+        self._backward = Backward(storages, scopes, guard, journal.strings.number)
+        self._parameters = Parameters(storages, scopes, paths, facts, guard)
+        self._optimizers = Optimizers(storages, scopes, self._backward, facts, guard)
+        self._caches = Caches(storages, scopes, facts, guard, patches)
+        roots = RootCalls(storages, scopes, self._parameters, self._caches, facts, paths)
+        self._hooks = ModuleHooks(scopes, paths, guard, roots.called, roots.returned)
+        self._threads = Threads(scopes, self._hook_for)
+        self._resizes = StorageResizes(storages, scopes, journal, guard)
+        compiled = CompiledGraphs(storages, scopes, journal, guard, patches)
+        self._imports = ImportWatch(
+            {CACHE_MODULE: guard(self._caches.install), COMPILED_MODULE: guard(compiled.install)}
+        )
+        self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
+        self._hook: DispatchHook | None = None
+
+    def _hook_for(self, scope: Scope) -> DispatchHook:
+        number = self.journal.strings.number
+        return DispatchHook(self.storages, scope, self._workspaces, self._guard, number)
+
+    def start(self) -> None:
+        """Begins to record.
+
+        Raises:
+            AlreadyTracingError: if a recording runs already.
+        """
+        global _active
+        with _starting:
+            if _active is not None:
+                raise AlreadyTracingError(
+                    "memprof.trace() is already recording in this process: one trace at a time; "
+                    "mark parts of it with memprof.phase(...)"
+                )
+            _active = self
+        os.register_at_fork(after_in_child=self._forget)
+        scope = self.scopes.current()
+        self._find_existing(scope)
+        for part in (
+            self._hooks,
+            self._backward,
+            self._parameters,
+            self._optimizers,
+            self._resizes,
+            self._threads,
+        ):
+            part.install(self._patches)
+        self._imports.start()
+        self._patches.on_undo(self._imports.stop)
+        self.scopes.begin_loading(scope)
+        self.journal.start(self._guard(self._host.sample), self._guard(self._cuda.sample))
+        self._hook = self._hook_for(scope)
+        self._hook.__enter__()
+
+    def _find_existing(self, scope: Scope) -> None:
+        try:
+            existing = Existing()
+            existing.note_births(self.storages, scope)
+            existing.note_labels(
+                scope,
+                self.storages,
+                self._paths,
+                self._parameters,
+                self._backward,
+                self._optimizers,
+                self._caches,
+            )
+        except Exception as error:
+            self._guard.note(error, "existing objects")
+
+    def stop(self) -> OSError | None:
+        """Ends the recording; returns what kept the trace from being written, if anything."""
+        global _active
+        if self._hook is not None:
+            self._hook.__exit__(None, None, None)
+            self._hook.open = False
+        self._patches.undo()
+        self.scopes.close()
+        self._guard(self._host.sample)()
+        self._guard(self._cuda.sample)()
+        live = dict(self.storages.live)
+        self.storages.live.clear()
+        summary = {
+            "end_ns": now_ns(),
+            "allocations": self.storages.next_id(),
+            "live_bytes": sum(ref.nbytes for ref in live.values()),
+        }
+        live.clear()
+        _active = None
+        return self.journal.close(summary)
+
+    def _forget(self) -> None:
+        """In a forked child: records nothing, as the journal's thread stayed in the parent."""
+        global _active
+        if _active is self:
+            _active = None
+        if self._hook is not None:
+            self._hook.open = False
+        self._patches.undo()
+
+    def tag(self, value: Any, category: str, name: str) -> None:
+        """Notes the user's own word on every tensor in `value`."""
+        from memprof.record.containers import tensors_in
+
+        scope = self.scopes.current()
+        for path, tensor in tensors_in(value):
+            full = f"{name}.{path}" if name and path else name or path
+            number = self.journal.strings.number(full)
+            self.storages.relabel(tensor, LABEL[f"tag:{category}"], scope, number)
+
+    def begin_phase(self, name: str) -> tuple[Scope, OpenPhase]:
+        """Opens a phase that the user named."""
+        scope = self.scopes.current()
+        return scope, self.scopes.begin(scope, name, by_user=True)
+
+    def warn(self, code: str, text: str) -> None:
+        """Notes a remark in the trace."""
+        self.journal.warn(code, text)
+
+
+def header(options: Options) -> Mapping[str, Any]:
+    """What is known of the program and the machine when a recording begins."""
+    rank = os.environ.get("RANK", "")
+    return {
+        "program": list(sys.argv),
+        "pid": os.getpid(),
+        "rank": int(rank) if rank.isdecimal() else None,
+        "started_ns": time.time_ns(),
+        "begin_ns": now_ns(),
+        "memprof": memprof_version(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "recorder": "dispatch",
+        "recorder_reason": "asked for"
+        if options.recorder == "dispatch"
+        else "the dispatch hook is the recorder of this version",
+        "devices": {
+            "cpu": {"name": "host memory", "total_bytes": total_memory()},
+            **cuda_devices(),
+        },
+        "categories": list(CATEGORIES),
+    }
+
+
+def memprof_version() -> str:
+    """The installed version of memprof."""
+    try:
+        return version("torch-memprof")
+    except PackageNotFoundError:
+        return "0+unknown"

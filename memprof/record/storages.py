@@ -1,0 +1,198 @@
+"""The live storages: births, deaths, new sizes, and labels, each noted as one row.
+
+A storage is known by the address of its C++ object. PyTorch keeps the Python object of a
+storage for as long as the C++ one lives, so a weak reference dies exactly when the memory goes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from memprof.record.containers import storages_of
+from memprof.record.journal import Journal, now_ns
+from memprof.record.stacks import Stacks
+from memprof.trace.schema import LABELS, ORIGINS
+
+if TYPE_CHECKING:
+    from memprof.record.scopes import Scope
+
+OPERATION: Final = ORIGINS.index("operation")
+BEFORE: Final = ORIGINS.index("before")
+FOUND: Final = ORIGINS.index("found")
+COMPILED: Final = ORIGINS.index("compiled")
+RESIZED: Final = ORIGINS.index("resized")
+
+LABEL: Final = {label: number for number, label in enumerate(LABELS)}
+
+in_backward = torch._C._current_graph_task_id
+current_node = torch._C._current_autograd_node
+
+
+class StorageRef(weakref.ref[torch.UntypedStorage]):
+    """One live storage: its allocation's id, its key, its size, its labels so far, its name."""
+
+    __slots__ = ("allocation", "key", "labels", "module", "name", "nbytes")
+
+    allocation: int
+    key: int
+    nbytes: int
+    labels: int
+    name: int
+    module: int
+
+
+class Storages:
+    """Every storage known to be alive.
+
+    Attributes:
+        live: by the address of the C++ object, in order of birth.
+        stack_bytes: allocations of at least this size get a Python stack.
+    """
+
+    def __init__(self, journal: Journal, stack_bytes: int) -> None:
+        self.live: dict[int, StorageRef] = {}
+        self.stack_bytes = stack_bytes
+        self.next_id = itertools.count().__next__
+        self._strings = journal.strings
+        self._stacks = Stacks(journal.strings)
+        self._devices: dict[torch.device, int] = {torch.device("meta"): -1}
+        self._allocations = journal.tables["allocations"].add
+        self._events = journal.tables["events"].add
+        self._labels = journal.tables["labels"].add
+        self._details = journal.tables["details"].add
+        self._on_death = self._make_on_death()
+
+    def _make_on_death(self) -> object:
+        events, live = self._events, self.live
+
+        def died(ref: StorageRef) -> None:
+            events((now_ns(), ~ref.allocation))
+            if live.get(ref.key) is ref:
+                del live[ref.key]
+
+        return died
+
+    def born(
+        self, tensor: torch.Tensor, op: int, scope: Scope, origin: int = OPERATION
+    ) -> StorageRef | None:
+        """Notes the storage of a plain tensor unless it is known; None if it has no memory."""
+        storage = tensor.untyped_storage()
+        known = self.live.get(storage._cdata)
+        if known is not None:
+            return known
+        return self._birth(storage, tensor, op, scope, origin, -1)
+
+    def _birth(
+        self,
+        storage: torch.UntypedStorage,
+        tensor: torch.Tensor | None,
+        op: int,
+        scope: Scope,
+        origin: int,
+        previous: int,
+    ) -> StorageRef | None:
+        device = self._devices.get(storage.device)
+        if device is None:
+            device = self._devices[storage.device] = self._strings.number(str(storage.device))
+        if device < 0:
+            return None
+        ref = StorageRef(storage, self._on_death)  # type: ignore[arg-type]
+        ref.key, ref.nbytes = storage._cdata, storage.nbytes()
+        ref.labels = ref.name = ref.module = 0
+        sequence = -1
+        if origin == OPERATION and in_backward() != -1:
+            node = current_node()
+            sequence = -1 if node is None else node._sequence_nr()
+        ref.allocation = allocation = self.next_id()
+        self.live[ref.key] = ref
+        self._allocations(
+            (allocation, ref.nbytes, op, scope.module, scope.phase, sequence, device, origin, previous)
+        )
+        self._events((now_ns(), allocation))
+        if ref.nbytes >= self.stack_bytes:
+            self._detail(allocation, tensor, storage)
+        return ref
+
+    def _detail(
+        self, allocation: int, tensor: torch.Tensor | None, storage: torch.UntypedStorage
+    ) -> None:
+        text = f"bytes[{storage.nbytes()}]"
+        if tensor is not None:
+            text = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+        self._details((allocation, self._strings.number(text), self._stacks.capture()))
+
+    def existed(self, storage: torch.UntypedStorage, tensor: torch.Tensor, scope: Scope) -> None:
+        """Notes a storage from before the recording."""
+        if storage._cdata not in self.live:
+            self._birth(storage, tensor, 0, scope, BEFORE, -1)
+
+    def resized(self, storage: torch.UntypedStorage, op: int, scope: Scope) -> None:
+        """Notes a known storage's new size as a death and a birth; its labels go on."""
+        ref = self.live.get(storage._cdata)
+        if ref is None:
+            self._birth(storage, None, op, scope, OPERATION, -1)
+        elif storage.nbytes() != ref.nbytes:
+            del self.live[ref.key]
+            self._events((now_ns(), ~ref.allocation))
+            renewed = self._birth(storage, None, op, scope, RESIZED, ref.allocation)
+            if renewed is not None:
+                renewed.labels, renewed.name, renewed.module = ref.labels, ref.name, ref.module
+
+    def label(
+        self, value: object, kind: int, scope: Scope, name: int = 0, module: int = 0
+    ) -> StorageRef | None:
+        """Notes that a tensor is a `LABELS[kind]`; a storage not met before is noted as found.
+
+        Returns:
+            the reference of the tensor's storage, the last one where it has several.
+        """
+        ref = None
+        for storage in storages_of(value):
+            ref = self.live.get(storage._cdata)
+            if ref is None:
+                tensor = value if isinstance(value, torch.Tensor) else None
+                ref = self._birth(storage, tensor, 0, scope, FOUND, -1)
+            if ref is not None:
+                self._note_label(ref, kind, name, module)
+        return ref
+
+    def label_key(self, key: int, kind: int, name: int) -> bool:
+        """Labels the storage at an address if it is known; says whether it is."""
+        ref = self.live.get(key)
+        if ref is None:
+            return False
+        if not ref.labels >> kind & 1:
+            self._note_label(ref, kind, name, 0)
+        return True
+
+    def _note_label(self, ref: StorageRef, kind: int, name: int, module: int) -> None:
+        if ref.labels >> kind & 1 and (ref.name or not name):
+            return
+        ref.labels |= 1 << kind
+        ref.name, ref.module = ref.name or name, ref.module or module
+        self._labels((now_ns(), ref.allocation, kind, name, module))
+
+    def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
+        """Labels again even what has the label: the user's latest word counts."""
+        for storage in storages_of(value):
+            ref = self.live.get(storage._cdata)
+            if ref is not None:
+                ref.labels &= ~(1 << kind)
+        self.label(value, kind, scope, name)
+
+    def born_since(self, allocation: int) -> Iterator[StorageRef]:
+        """Yields the living storages with an id of at least `allocation`, the newest first."""
+        for ref in reversed(list(self.live.values())):
+            if ref.allocation < allocation:
+                return
+            yield ref
+
+    def any_born_since(self, allocation: int) -> bool:
+        """Whether anything allocated since `allocation` is still alive."""
+        newest = next(reversed(self.live.values()), None)
+        return newest is not None and newest.allocation >= allocation

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 
 from memprof.record import operators
 from memprof.record.containers import plain_parts
+from memprof.record.dynamo import CAN_SKIP
 from memprof.record.guard import Guard
 from memprof.record.scopes import Scope
 from memprof.record.storages import Storages
@@ -35,6 +36,10 @@ class DispatchHook(TorchDispatchMode):
     def ignore_compile_internals(cls) -> bool:
         """Lets compiled code run compiled; without this PyTorch silently skips it."""
         return True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return not CAN_SKIP
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from memprof.record.compiled import MODULE as COMPILED_MODULE
 from memprof.record.compiled import CompiledGraphs
 from memprof.record.cuda import CudaMemory, cuda_devices
 from memprof.record.dispatch import DispatchHook
+from memprof.record.dynamo import keep_out
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
 from memprof.record.host import HostMemory, total_memory
@@ -42,6 +43,7 @@ from memprof.trace import CATEGORIES
 
 _active: Session | None = None
 _starting = threading.Lock()
+keep_out(__package__)
 
 
 @dataclass(frozen=True, slots=True)

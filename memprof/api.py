@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
 
 from memprof.errors import OutputExistsError, TraceFileError, UsageError
 from memprof.trace import CATEGORIES, Trace, load, read
@@ -18,7 +18,11 @@ from memprof.units import parse_bytes
 
 if TYPE_CHECKING:
     from memprof.analyze import Analysis, Moment
+    from memprof.analyze.compare import CategoryComparison
+    from memprof.estimate import RunEstimate, RunSpec
     from memprof.record.session import Session
+
+__all__ = ["Tracing", "compare", "estimate", "load", "phase", "step", "tag", "trace"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,7 +94,7 @@ class Tracing:
         if self.path is None:
             return io.BytesIO()
         try:
-            return open(self.path, "wb" if self._force else "xb", buffering=0)  # noqa: SIM115
+            return open(self.path, "wb" if self._force else "xb", buffering=0)
         except FileExistsError:
             raise OutputExistsError(
                 f"{self.path}: exists already; choose another name, or allow it to be "
@@ -116,9 +120,12 @@ class Tracing:
         if error is not None:
             session.warn("exception", f"the traced code raised {type(error).__name__}: {error}")
             hide_own_frames(error)
-        failed = session.stop()
+        try:
+            failed: Exception | None = session.stop()
+        except Exception as own:
+            failed = own
         if failed is not None:
-            print(f"memprof: {self.path}: cannot be written: {failed.strerror}", file=sys.stderr)
+            print(f"memprof: {self.path}: the trace is incomplete: {failed}", file=sys.stderr)
         if self.path is not None:
             self._sink.close()
 
@@ -135,7 +142,9 @@ class Tracing:
         """What was recorded. Raises UsageError before the block has ended."""
         if self._trace is None:
             if self._session is not None or self._sink is None:
-                raise UsageError("the trace is there once the `with memprof.trace()` block has ended")
+                raise UsageError(
+                    "the trace is there once the `with memprof.trace()` block has ended"
+                )
             self._trace = self._load()
         return self._trace
 
@@ -157,7 +166,9 @@ class Tracing:
 
     def peak(self, device: str | None = None) -> Moment:
         """The moment of the highest memory, of the given device or of the fullest one."""
-        chosen = device or max(self.analysis.devices, key=lambda d: self.analysis.device(d).peak.requested_bytes)
+        chosen = device or max(
+            self.analysis.devices, key=lambda d: self.analysis.device(d).peak.requested_bytes
+        )
         return self.analysis.device(chosen).peak
 
 
@@ -186,7 +197,36 @@ def _without(traceback: TracebackType | None, own: str) -> TracebackType | None:
 def _session() -> Session | None:
     """The active recording, without importing torch where nothing records."""
     module = sys.modules.get("memprof.record.session")
-    return None if module is None else module.active()  # type: ignore[no-any-return]
+    return None if module is None else module.active()
+
+
+def compare(analysis: Analysis | Trace | str | os.PathLike[str]) -> list[CategoryComparison]:
+    """Holds what was measured against what analysis says, per device and category.
+
+    Args:
+        analysis: an analysis, a trace, or the path of a trace file.
+    """
+    from memprof.analyze import analyze
+    from memprof.analyze.compare import compare as compare_analysis
+
+    if isinstance(analysis, (str, os.PathLike)):
+        analysis = load(Path(analysis))
+    return compare_analysis(analyze(analysis) if isinstance(analysis, Trace) else analysis)
+
+
+def estimate(model: object, run: RunSpec) -> RunEstimate:
+    """Says by closed forms how much memory a run needs, without running it.
+
+    Args:
+        model: a Hugging Face configuration (object or dict), or the "model" fact of a trace.
+        run: what is run: mode, batch, tokens, dtype, optimizer.
+
+    Raises:
+        UsageError: if the model's configuration lacks what the formulas need.
+    """
+    from memprof.estimate import estimate as estimate_run
+
+    return estimate_run(model, run)
 
 
 def step() -> None:

@@ -41,5 +41,8 @@ def parse_bytes(text: str | int) -> int:
     match = _SIZE.fullmatch(text)
     factor = _FACTORS.get(match[2].lower()) if match else None
     if match is None or factor is None:
-        raise UsageError(f"{text!r} is not a size: write it like '2 GiB', '512MB' or a number of bytes")
-    return round(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
+        raise UsageError(
+            f"{text!r} is not a size: write it like '2 GiB', '512MB' or a number of bytes"
+        )
+    amount: str = match[1]
+    return round(float(amount) * factor) if "." in amount else int(amount) * factor

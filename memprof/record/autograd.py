@@ -59,12 +59,17 @@ class Backward:
     def _begin(self, roots: Any) -> tuple[Scope, Any, list[torch.Tensor], int] | None:
         try:
             scope = self._scopes.current()
-            leaves = self._label_saved(roots)
-            first = self._storages.next_id()
-            return scope, self._scopes.begin(scope, "backward"), leaves, first
+            phase = self._scopes.begin(scope, "backward")
+            leaves: list[torch.Tensor] = []
+            begun = scope, phase, leaves, self._storages.next_id()
         except Exception as error:
             self._guard.note(error, "backward")
             return None
+        try:
+            self._label_saved(roots, leaves)
+        except Exception as error:
+            self._guard.note(error, "saved tensors")
+        return begun
 
     def _end(
         self, scope: Scope, phase: Any, leaves: list[torch.Tensor], first: int, result: Any
@@ -90,23 +95,22 @@ class Backward:
         name, module = (named.name, named.module) if named else (0, 0)
         self._storages.label(gradient, GRADIENT, scope, name, module)
 
-    def _label_saved(self, roots: Iterable[Any]) -> list[torch.Tensor]:
-        """Labels what the graph under `roots` keeps; returns the leaves that it reaches."""
-        leaves: list[torch.Tensor] = []
+    def _label_saved(self, roots: Iterable[Any], leaves: list[torch.Tensor]) -> None:
+        """Labels what the graph under `roots` keeps; adds the leaves that it reaches."""
         label_key = self._storages.label_key
+        transformed = torch._C._functorch.peek_interpreter_stack() is not None
         for node in nodes_under(roots):
             fields, name, is_leaf = self._fields.get(type(node)) or self._learn(node)
             if is_leaf:
-                leaves.append(node.variable)  # type: ignore[attr-defined]
+                leaves.append(node.variable)
             for field in fields:
                 for saved in kept_by(node, field):
-                    if type(saved) is torch.Tensor:
+                    if type(saved) is torch.Tensor and not transformed:
                         if not saved.is_meta and saved.layout is torch.strided:
                             label_key(saved.untyped_storage()._cdata, SAVED, name)
                     else:
                         for storage in storages_of(saved):
                             label_key(storage._cdata, SAVED, name)
-        return leaves
 
     def _learn(self, node: Any) -> tuple[tuple[str, ...], int, bool]:
         fields = tuple(name for name in dir(node) if name.startswith("_raw_saved_"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import UserDict
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass_type
@@ -31,9 +32,9 @@ def is_tensor(value: object) -> bool:
 
 def plain_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yields the dense tensors that a tensor is made of; itself if it is dense and plain."""
-    kind = type(tensor)
+    kind: Any = type(tensor)
     if kind not in _PLAIN and is_traceable_wrapper_subclass_type(kind):
-        names, _ = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
+        names, _ = flattened(tensor)
         for name in names:
             yield from plain_parts(getattr(tensor, name))
     elif tensor.layout is torch.strided:
@@ -43,34 +44,41 @@ def plain_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
             yield from plain_parts(getattr(tensor, part)())
 
 
-def storages_of(value: object) -> list[torch.UntypedStorage]:
+def flattened(tensor: Any) -> Any:
+    """A wrapper subclass's inner tensors by attribute name, and its context."""
+    return tensor.__tensor_flatten__()
+
+
+def storages_of(value: Any) -> list[torch.UntypedStorage]:
     """The storages with memory of their own under a tensor; empty for anything else."""
-    if not is_tensor(value) or torch._C._functorch.is_functorch_wrapped_tensor(value):
+    if not is_tensor(value):
         return []
-    storages = (part.untyped_storage() for part in plain_parts(value))  # type: ignore[arg-type]
+    while torch._C._functorch.is_functorch_wrapped_tensor(value):
+        value = torch._C._functorch.get_unwrapped(value)
+    storages = (part.untyped_storage() for part in plain_parts(value))
     return [storage for storage in storages if storage.device.type != "meta"]
 
 
-def tensors_in(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, torch.Tensor]]:
+def tensors_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, torch.Tensor]]:
     """Yields (path, tensor) for every tensor in nested containers, modules and plain objects."""
     if is_tensor(value):
-        yield path, value  # type: ignore[misc]
+        yield path, value
     elif depth < MAX_DEPTH:
         for name, item in _items(value):
             yield from tensors_in(item, f"{path}.{name}" if path else name, depth + 1)
 
 
-def _items(value: object) -> Iterator[tuple[str, object]]:
+def _items(value: Any) -> Iterator[tuple[str, object]]:
     kind = type(value)
     if issubclass(kind, dict):
-        yield from ((str(key), item) for key, item in list(dict.items(value)))  # type: ignore[arg-type]
+        yield from ((str(key), item) for key, item in list(dict.items(value)))
     elif issubclass(kind, UserDict):
-        yield from _items(value.data)  # type: ignore[attr-defined]
+        yield from _items(value.data)
     elif issubclass(kind, (list, tuple, set, frozenset)):
-        yield from ((str(place), item) for place, item in enumerate(list(value)))  # type: ignore[call-overload]
+        yield from ((str(place), item) for place, item in enumerate(list(value)))
     elif issubclass(kind, torch.nn.Module):
-        yield from value.named_parameters()  # type: ignore[attr-defined]
-        yield from value.named_buffers()  # type: ignore[attr-defined]
+        yield from value.named_parameters()
+        yield from value.named_buffers()
     elif dataclasses.is_dataclass(kind):
         fields = (field.name for field in dataclasses.fields(kind))
         yield from ((name, vars(value)[name]) for name in fields if name in _own(value))

@@ -8,37 +8,35 @@ import torch
 
 from memprof.record.journal import Journal, now_ns
 
-_STATISTICS: Final = {
-    "requested_bytes": "requested_bytes.all.current",
-    "allocated_bytes": "allocated_bytes.all.current",
-    "reserved_bytes": "reserved_bytes.all.current",
-    "peak_allocated_bytes": "allocated_bytes.all.peak",
-}
+_STATISTICS: Final = ("requested_bytes", "allocated_bytes", "reserved_bytes")
 
 
 class CudaMemory:
-    """Samples the allocator's statistics of every CUDA device once CUDA is in use."""
+    """Samples the allocator's statistics of every CUDA device once the program uses CUDA."""
 
     def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._rows = journal.tables["samples"].add
         self._number = journal.strings.number
+        self._devices = 0
 
     def sample(self) -> None:
-        """Notes the statistics of this moment; nothing before the program initialises CUDA."""
-        if not torch.cuda.is_initialized():
+        """Notes the statistics of this moment."""
+        if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             return
-        for index in range(torch.cuda.device_count()):
-            statistics = torch.cuda.memory_stats(index)
+        if not self._devices:
+            self._devices = torch.cuda.device_count()
+            self._journal.fact("devices", cuda_devices())
+        for index in range(self._devices):
+            statistics = torch._C._cuda_memoryStats(index)
             time_ns = now_ns()
-            for name, key in _STATISTICS.items():
+            for name in _STATISTICS:
                 series = self._number(f"cuda:{index}/{name}")
-                self._rows((time_ns, series, statistics.get(key, 0)))
+                self._rows((time_ns, series, statistics[name]["all"]["current"]))
 
 
 def cuda_devices() -> dict[str, dict[str, Any]]:
-    """Name and memory of each CUDA device, without initialising CUDA where it is not in use."""
-    if not torch.cuda.is_available():
-        return {}
+    """Name and memory of each CUDA device; only for a program that has initialised CUDA."""
     found = {}
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)

@@ -23,7 +23,26 @@ from memprof.record.workspaces import Workspaces
 Handling = tuple[int, int, bool]  # effect, string number of the name, composite
 
 
-class DispatchHook(TorchDispatchMode):
+class Handlings(dict[Any, Handling]):
+    """How each operator met so far is handled, for all threads."""
+
+    def __init__(self, workspaces: Workspaces, number: Callable[[str], int]) -> None:
+        super().__init__()
+        self._workspaces = workspaces
+        self._number = number
+
+    def learn(self, func: Any) -> Handling:
+        """Decides how a new operator is handled."""
+        op = self._number(str(func))
+        if isinstance(func, torch._ops.OpOverload):
+            handling = (operators.effect(func), op, operators.is_composite(func))
+            self._workspaces.consider(func, op)
+        else:  # a higher-order operator
+            handling = (operators.ALLOCATES, op, False)
+        return self.setdefault(func, handling)
+
+
+class DispatchHook(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the operators of one thread; `close` turns it into a pass-through.
 
     Args:
@@ -47,9 +66,9 @@ class DispatchHook(TorchDispatchMode):
         scope: Scope,
         workspaces: Workspaces,
         guard: Guard,
-        number: Callable[[str], int],
+        handlings: Handlings,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.scope = scope
         self.open = True
         self._storages = storages
@@ -57,8 +76,7 @@ class DispatchHook(TorchDispatchMode):
         self._workspaces = workspaces
         self._probed = workspaces.probed
         self._guard = guard
-        self._number = number
-        self._handlings: dict[Any, Handling] = {}
+        self._handlings = handlings
 
     def __torch_dispatch__(  # one call an operator: written for speed
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -67,7 +85,7 @@ class DispatchHook(TorchDispatchMode):
             return func(*args, **kwargs) if kwargs else func(*args)
         if types and any(map(is_traceable_wrapper_subclass_type, types)):
             return NotImplemented  # the subclass unwraps first; its inner operators come here
-        effect, op, composite = self._handlings.get(func) or self._handling(func)
+        effect, op, composite = self._handlings.get(func) or self._handlings.learn(func)
         if composite:
             with self:
                 result = func.decompose(*args, **(kwargs or {}))
@@ -89,16 +107,6 @@ class DispatchHook(TorchDispatchMode):
             if not self._note_parts(result, op):
                 self._guard.note(error, "dispatch")
         return result
-
-    def _handling(self, func: Any) -> Handling:
-        if isinstance(func, torch._ops.OpOverload):
-            name = str(func)
-            handling = (operators.effect(func), self._number(name), operators.is_composite(func))
-            self._workspaces.consider(func, handling[1])
-        else:  # a higher-order operator
-            handling = (operators.ALLOCATES, self._number(str(func)), False)
-        self._handlings[func] = handling
-        return handling
 
     def _probe(self, func: Any, args: Any, kwargs: Any, effect: int, op: int) -> Any:
         result, extra = self._workspaces.run(func, args, kwargs, op)

@@ -36,7 +36,7 @@ class Facts:
 
     def model(self, model: torch.nn.Module, path: str) -> None:
         """Notes what an outermost module holds and how it is configured."""
-        config = getattr(model, "config", None)
+        config: Any = vars(model).get("config")
         storages: dict[int, int] = {}
         self._once(
             "model",
@@ -45,15 +45,15 @@ class Facts:
                 "class": f"{type(model).__module__}.{type(model).__qualname__}",
                 "config": _plain(config.to_dict()) if hasattr(config, "to_dict") else None,
                 "attention": getattr(config, "_attn_implementation", None),
-                "gradient_checkpointing": bool(getattr(model, "is_gradient_checkpointing", False)),
+                "gradient_checkpointing": any(
+                    vars(module).get("gradient_checkpointing") is True for module in model.modules()
+                ),
                 "parameters": [_held(*item, storages) for item in _parameters(model)],
                 "buffers": [_held(*item, storages) for item in model.named_buffers()],
             },
         )
 
-    def call(
-        self, model: torch.nn.Module, path: str, phase: int, named: Mapping[str, Any]
-    ) -> None:
+    def call(self, model: torch.nn.Module, path: str, phase: int, named: Mapping[str, Any]) -> None:
         """Notes the style of a model's call: autograd, autocast, the shapes of its inputs."""
         style = {
             "root": path,
@@ -132,6 +132,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and value != value or value in (float("inf"), float("-inf")):
+    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
         return str(value)
     return value if isinstance(value, _OPTIONS) else str(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,8 @@ Module = torch.nn.Module
 RootCall = Callable[[Scope, Module], None]
 RootReturn = Callable[[Scope, Module, tuple[Any, ...], dict[str, Any], Any], None]
 is_compiling = torch.compiler.is_compiling
+_WRAPPED = ("_orig_mod",)  # under this name torch.compile's wrapper holds the user's module
+_HOOK_WARNING = "Using `torch.compile(module)` when there are global hooks"
 
 
 class Paths:
@@ -64,7 +68,8 @@ class Paths:
             parent = known[0]() if known else None
             if known is None or parent is None or parent._modules.get(known[1]) is not module:
                 break
-            names.append(known[1])
+            if known[1] not in _WRAPPED:
+                names.append(known[1])
             module = parent
         return module
 
@@ -109,6 +114,14 @@ class ModuleHooks:
         )
         for handle in handles:
             patches.on_undo(handle.remove)
+        self._silence(patches)
+
+    def _silence(self, patches: Patches) -> None:
+        """Keeps PyTorch from warning, or under `-W error` from raising, about these hooks."""
+        before = list(warnings.filters)
+        warnings.filterwarnings("ignore", message=re.escape(_HOOK_WARNING), category=UserWarning)
+        added = [entry for entry in warnings.filters if entry not in before]
+        patches.on_undo(lambda: _remove_filters(added))
 
     def _registered(self, parent: Module, name: str, child: Module | None) -> None:
         if not is_compiling():
@@ -135,3 +148,10 @@ class ModuleHooks:
                 self._on_return(scope, module, args, kwargs if type(kwargs) is dict else {}, result)
         except Exception as error:
             self._guard.note(error, "module return")
+
+
+def _remove_filters(added: list[Any]) -> None:
+    for entry in added:
+        if entry in warnings.filters:
+            warnings.filters.remove(entry)  # type: ignore[attr-defined]
+    warnings._filters_mutated()  # type: ignore[attr-defined]

@@ -31,6 +31,8 @@ def is_composite(func: torch._ops.OpOverload) -> bool:
     Under `torch.inference_mode` autograd is skipped and such an operator arrives whole; what it
     allocates inside would go unseen.
     """
-    name = func.name()
+    name: str = func.name()  # type: ignore[no-untyped-call]
     has = torch._C._dispatch_has_kernel_for_dispatch_key
-    return bool(has(name, "CompositeImplicitAutograd")) and not (has(name, "CPU") or has(name, "CUDA"))
+    return bool(has(name, "CompositeImplicitAutograd")) and not (
+        has(name, "CPU") or has(name, "CUDA")
+    )

@@ -17,9 +17,7 @@ from memprof.record.storages import Storages
 class StorageResizes:
     """Wraps the method of storages while a recording runs."""
 
-    def __init__(
-        self, storages: Storages, scopes: Scopes, journal: Journal, guard: Guard
-    ) -> None:
+    def __init__(self, storages: Storages, scopes: Scopes, journal: Journal, guard: Guard) -> None:
         self._storages = storages
         self._scopes = scopes
         self._op = journal.strings.number("storage.resize_")

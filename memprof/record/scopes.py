@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -57,7 +58,7 @@ class Scope:
 class Scopes:
     """The scopes of all threads, and the rows that phases and steps become."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, on_boundary: Callable[[], None]) -> None:
         self._journal = journal
         self._number = journal.strings.number
         self._phase_rows = journal.tables["phases"].add
@@ -68,6 +69,7 @@ class Scopes:
         self._turn: tuple[int, int] | None = (0, FIRST)
         self._step_phase = 0
         self._nvtx = NvtxRanges()
+        self._on_boundary = on_boundary
         self._loading: OpenPhase | None = None
 
     def current(self) -> Scope:
@@ -140,6 +142,7 @@ class Scopes:
         scope.phase = scope.phases[-1].number if scope.phases else 0
 
     def _note(self, scope: Scope, phase: OpenPhase, end_ns: int) -> None:
+        self._on_boundary()
         self._phase_rows(
             (
                 phase.number,

@@ -18,8 +18,8 @@ from memprof.errors import AlreadyTracingError
 from memprof.record.autograd import Backward
 from memprof.record.compiled import MODULE as COMPILED_MODULE
 from memprof.record.compiled import CompiledGraphs
-from memprof.record.cuda import CudaMemory, cuda_devices
-from memprof.record.dispatch import DispatchHook
+from memprof.record.cuda import CudaMemory
+from memprof.record.dispatch import DispatchHook, Handlings
 from memprof.record.dynamo import keep_out
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
@@ -44,6 +44,16 @@ from memprof.trace import CATEGORIES
 _active: Session | None = None
 _starting = threading.Lock()
 keep_out(__package__)
+
+
+def _forget_in_child() -> None:
+    global _active
+    session, _active = _active, None
+    if session is not None:
+        session.forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +81,13 @@ class Session:
         journal = self.journal = Journal(sink, header(options))
         guard = self._guard = Guard(journal)
         patches = self._patches = Patches()
-        scopes = self.scopes = Scopes(journal)
+        self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
+        scopes = self.scopes = Scopes(journal, guard(self._cuda.sample))
         facts = self._facts = Facts(journal)
         storages = self.storages = Storages(journal, options.stack_bytes)
         paths = self._paths = Paths(journal.strings.number)
         self._workspaces = Workspaces(journal)
+        self._handlings = Handlings(self._workspaces, journal.strings.number)
         self._backward = Backward(storages, scopes, guard, journal.strings.number)
         self._parameters = Parameters(storages, scopes, paths, facts, guard)
         self._optimizers = Optimizers(storages, scopes, self._backward, facts, guard)
@@ -88,12 +100,10 @@ class Session:
         self._imports = ImportWatch(
             {CACHE_MODULE: guard(self._caches.install), COMPILED_MODULE: guard(compiled.install)}
         )
-        self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
         self._hook: DispatchHook | None = None
 
     def _hook_for(self, scope: Scope) -> DispatchHook:
-        number = self.journal.strings.number
-        return DispatchHook(self.storages, scope, self._workspaces, self._guard, number)
+        return DispatchHook(self.storages, scope, self._workspaces, self._guard, self._handlings)
 
     def start(self) -> None:
         """Begins to record.
@@ -109,7 +119,6 @@ class Session:
                     "mark parts of it with memprof.phase(...)"
                 )
             _active = self
-        os.register_at_fork(after_in_child=self._forget)
         scope = self.scopes.current()
         self._find_existing(scope)
         for part in (
@@ -126,7 +135,7 @@ class Session:
         self.scopes.begin_loading(scope)
         self.journal.start(self._guard(self._host.sample), self._guard(self._cuda.sample))
         self._hook = self._hook_for(scope)
-        self._hook.__enter__()
+        self._hook.__enter__()  # type: ignore[no-untyped-call]
 
     def _find_existing(self, scope: Scope) -> None:
         try:
@@ -148,7 +157,7 @@ class Session:
         """Ends the recording; returns what kept the trace from being written, if anything."""
         global _active
         if self._hook is not None:
-            self._hook.__exit__(None, None, None)
+            self._hook.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._hook.open = False
         self._patches.undo()
         self.scopes.close()
@@ -165,11 +174,8 @@ class Session:
         _active = None
         return self.journal.close(summary)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """In a forked child: records nothing, as the journal's thread stayed in the parent."""
-        global _active
-        if _active is self:
-            _active = None
         if self._hook is not None:
             self._hook.open = False
         self._patches.undo()
@@ -210,10 +216,7 @@ def header(options: Options) -> Mapping[str, Any]:
         "recorder_reason": "asked for"
         if options.recorder == "dispatch"
         else "the dispatch hook is the recorder of this version",
-        "devices": {
-            "cpu": {"name": "host memory", "total_bytes": total_memory()},
-            **cuda_devices(),
-        },
+        "devices": {"cpu": {"name": "host memory", "total_bytes": total_memory()}},
         "categories": list(CATEGORIES),
     }
 

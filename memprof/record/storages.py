@@ -27,10 +27,19 @@ FOUND: Final = ORIGINS.index("found")
 COMPILED: Final = ORIGINS.index("compiled")
 RESIZED: Final = ORIGINS.index("resized")
 
+UNNUMBERED: Final = 1 << 62  # nodes that accumulate gradients have the largest number there is
+
 LABEL: Final = {label: number for number, label in enumerate(LABELS)}
 
 in_backward = torch._C._current_graph_task_id
 current_node = torch._C._current_autograd_node
+
+
+def running_node() -> int:
+    """The number of the autograd node that is running, -1 for none and for those without one."""
+    node = current_node()
+    number = -1 if node is None else node._sequence_nr()
+    return number if number < UNNUMBERED else -1
 
 
 class StorageRef(weakref.ref[torch.UntypedStorage]):
@@ -106,12 +115,21 @@ class Storages:
         ref.labels = ref.name = ref.module = 0
         sequence = -1
         if origin == OPERATION and in_backward() != -1:
-            node = current_node()
-            sequence = -1 if node is None else node._sequence_nr()
+            sequence = running_node()
         ref.allocation = allocation = self.next_id()
         self.live[ref.key] = ref
         self._allocations(
-            (allocation, ref.nbytes, op, scope.module, scope.phase, sequence, device, origin, previous)
+            (
+                allocation,
+                ref.nbytes,
+                op,
+                scope.module,
+                scope.phase,
+                sequence,
+                device,
+                origin,
+                previous,
+            )
         )
         self._events((now_ns(), allocation))
         if ref.nbytes >= self.stack_bytes:

@@ -9,12 +9,13 @@ counted with what was measured. On CUDA the allocator's own statistics take this
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.autograd import profiler
+from torch.autograd import profiler as torch_profiler
 
 from memprof.record.journal import Journal, now_ns
 from memprof.record.scopes import Scope
@@ -22,6 +23,7 @@ from memprof.record.scopes import Scope
 FIRST_CALLS = 2
 MAX_SIZES = 64
 NEGLIGIBLE_BYTES = 1024
+profiler: Any = torch_profiler
 _LOG_LEVEL = "KINETO_LOG_LEVEL"
 
 
@@ -78,15 +80,22 @@ class Workspaces:
 
 
 def profiler_is_free() -> bool:
-    """Whether no one else is using PyTorch's profiler."""
-    enabled = torch._C._autograd._profiler_enabled()
-    return not (enabled or profiler._is_profiler_enabled)
+    """Whether PyTorch's profiler can be used now: it belongs to one thread and one user."""
+    on_main_thread = threading.get_ident() == threading.main_thread().ident
+    enabled = torch._C._autograd._profiler_enabled() or profiler._is_profiler_enabled
+    return on_main_thread and not enabled
 
 
 def measured(call: Callable[[], Any]) -> tuple[Any, int]:
     """Runs `call`; returns its result and how far its memory rose over what it left behind."""
     config = profiler.ProfilerConfig(
-        profiler.ProfilerState.KINETO, False, True, False, False, False, profiler._ExperimentalConfig()
+        profiler.ProfilerState.KINETO,
+        False,
+        True,
+        False,
+        False,
+        False,
+        profiler._ExperimentalConfig(),
     )
     activities = {profiler.ProfilerActivity.CPU}
     with _quiet_profiler():

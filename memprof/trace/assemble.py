@@ -10,10 +10,11 @@ import numpy as np
 
 from memprof.errors import TraceFileError
 from memprof.trace import document
-from memprof.trace.document import Allocations, Events, Fact, Ints, Phases, Trace, Remark
-from memprof.trace.schema import LABELS, ORIGINS, TABLES
+from memprof.trace.checks import Columns, Damage, check_bytes, check_range, check_times
+from memprof.trace.document import Fact, Phases, Remark, Trace
+from memprof.trace.lifetimes import known_rows, lifetimes, sorted_by_id
+from memprof.trace.schema import LABELS, TABLES
 
-Columns = dict[str, Ints]
 Simple = TypeVar(
     "Simple",
     document.Labels,
@@ -23,8 +24,9 @@ Simple = TypeVar(
     document.Samples,
 )
 
-MAX_PHASES = 1 << 24
 _TEXT_COLUMNS = frozenset({"op", "module", "device", "name", "tensor", "stack", "series"})
+_TIME_COLUMNS = frozenset({"time_ns", "begin_ns", "end_ns"})
+_MOST_THREADS = 4096
 
 
 @dataclass
@@ -47,28 +49,37 @@ class Parts:
 
 
 def assemble(parts: Parts) -> Trace:
-    """Builds the trace. Raises TraceFileError where one table contradicts another."""
+    """Builds the trace.
+
+    Raises:
+        TraceFileError: where one table contradicts another.
+    """
+    try:
+        return _assembled(parts)
+    except Damage as damage:
+        raise TraceFileError(f"{parts.source}: damaged: {damage}") from None
+
+
+def _assembled(parts: Parts) -> Trace:
     tables = {name: _joined(parts, name) for name in TABLES}
-    _drop_unborn(parts, tables)
-    allocations, events = _lifetimes(parts, tables["allocations"], tables["events"])
-    phases = _phases(parts, tables["phases"])
-    _check_range(parts, "phase", allocations.phase, len(phases))
-    _check_range(parts, "phase", tables["workspaces"]["phase"], len(phases))
-    _check_range(parts, "label", tables["labels"]["kind"], len(LABELS))
-    ids = np.sort(tables["allocations"]["id"])
-    for name in ("labels", "details"):
-        _keep_known(tables[name], ids)
+    phases = _phases(tables["phases"])
+    if not parts.complete:
+        _forget_what_is_lost(tables, len(phases))
+    rows = sorted_by_id(tables["allocations"])
+    allocations, events = lifetimes(rows, tables["events"])
+    labels, details = (known_rows(tables[name], rows["id"]) for name in ("labels", "details"))
+    _check_references(tables, len(phases))
     return Trace(
         source=parts.source,
-        header=parts.header,
+        header=_header(parts),
         summary=parts.summary,
         complete=parts.complete,
         dropped_lines=parts.dropped_lines,
         strings=tuple(parts.strings),
         allocations=allocations,
         events=events,
-        labels=_simple(document.Labels, tables["labels"]),
-        details=_simple(document.Details, tables["details"]),
+        labels=_simple(document.Labels, labels),
+        details=_simple(document.Details, details),
         sequences=_simple(document.Sequences, tables["sequences"]),
         phases=phases,
         steps=_steps(tables["steps"]),
@@ -79,16 +90,27 @@ def assemble(parts: Parts) -> Trace:
     )
 
 
+def _header(parts: Parts) -> Mapping[str, Any]:
+    """The header with the devices that came into use only during the recording."""
+    devices = dict(parts.header.get("devices") or {})
+    for fact in parts.facts:
+        if fact.kind == "devices":
+            devices.update(fact.value)
+    return {**parts.header, "devices": devices}
+
+
 def _joined(parts: Parts, name: str) -> Columns:
     chunks = parts.tables[name]
     joined = {
-        column: np.concatenate([chunk[column] for chunk in chunks])
+        column: np.concatenate([chunk.pop(column) for chunk in chunks], dtype=np.int64)
         if chunks
         else np.empty(0, np.int64)
         for column in TABLES[name]
     }
     for column in joined.keys() & _TEXT_COLUMNS:
-        _check_range(parts, f"{name}.{column}", joined[column], len(parts.strings))
+        check_range(f"{name}.{column}", joined[column], len(parts.strings))
+    for column in joined.keys() & _TIME_COLUMNS:
+        check_times(f"{name}.{column}", joined[column])
     return joined
 
 
@@ -96,72 +118,24 @@ def _simple(kind: type[Simple], columns: Columns) -> Simple:
     return kind(**{column.name: columns[column.name] for column in fields(kind)})
 
 
-def _check_range(parts: Parts, what: str, values: Ints, limit: int) -> None:
-    if len(values) and (values.min() < 0 or values.max() >= limit):
-        raise TraceFileError(f"{parts.source}: damaged: {what} refers to nothing")
+def _check_references(tables: dict[str, Columns], phases: int) -> None:
+    check_range("an allocation's phase", tables["allocations"]["phase"], phases)
+    check_range("a workspace's phase", tables["workspaces"]["phase"], phases)
+    check_range("a label's kind", tables["labels"]["kind"], len(LABELS))
+    check_bytes("a workspace's size", tables["workspaces"]["nbytes"])
 
 
-def _keep_known(columns: Columns, ids: Ints) -> None:
-    """Turns ids into indices and drops rows about allocations lost with the file's end."""
-    place = np.searchsorted(ids, columns["allocation"])
-    known = place < len(ids)
-    known[known] = ids[place[known]] == columns["allocation"][known]
-    columns["allocation"] = place
-    for column, values in columns.items():
-        columns[column] = values[known]
+def _forget_what_is_lost(tables: dict[str, Columns], phases: int) -> None:
+    """Makes up for rows that a killed program could no longer write.
 
-
-def _drop_unborn(parts: Parts, tables: dict[str, Columns]) -> None:
-    """Where a file ends between the allocations and their events, drops those allocations."""
-    if parts.complete:
-        return
+    Allocations without the event of their birth go, and phases not heard of become phase 0.
+    """
     rows = tables["allocations"]
     born = np.isin(rows["id"], tables["events"]["subject"])
     tables["allocations"] = {column: values[born] for column, values in rows.items()}
-
-
-def _lifetimes(parts: Parts, rows: Columns, events: Columns) -> tuple[Allocations, Events]:
-    order = np.argsort(rows["id"], kind="stable")
-    rows = {column: values[order] for column, values in rows.items()}
-    ids = rows["id"]
-    if len(ids) > 1 and (np.diff(ids) == 0).any():
-        raise TraceFileError(f"{parts.source}: damaged: an allocation appears twice")
-    if len(ids) and (rows["nbytes"].min() < 0 or rows["nbytes"].max() > 1 << 50):
-        raise TraceFileError(f"{parts.source}: damaged: an allocation's size is impossible")
-    _check_range(parts, "origin", rows["origin"], len(ORIGINS))
-    freed = events["subject"] < 0
-    subject = np.where(freed, ~events["subject"], events["subject"])
-    index = np.searchsorted(ids, subject)
-    if len(subject) and (not len(ids) or (ids[np.minimum(index, len(ids) - 1)] != subject).any()):
-        raise TraceFileError(f"{parts.source}: damaged: an event refers to no allocation")
-    birth = _moments(parts, index, ~freed, len(ids), -1)
-    death = _moments(parts, index, freed, len(ids), len(subject))
-    if (birth < 0).any() or (death <= birth).any():
-        raise TraceFileError(f"{parts.source}: damaged: an allocation dies before its birth")
-    previous = _previous(ids, rows["previous"])
-    kept = ("nbytes", "op", "module", "phase", "sequence", "device", "origin")
-    allocations = Allocations(
-        **{column: rows[column] for column in kept}, previous=previous, birth=birth, death=death
-    )
-    return allocations, Events(np.maximum.accumulate(events["time_ns"]), index, freed)
-
-
-def _moments(
-    parts: Parts, index: Ints, chosen: np.ndarray[Any, np.dtype[np.bool_]], count: int, default: int
-) -> Ints:
-    moments = np.full(count, default, np.int64)
-    places = np.flatnonzero(chosen)
-    moments[index[places]] = places
-    if len(np.unique(index[places])) != len(places):
-        raise TraceFileError(f"{parts.source}: damaged: an allocation is born or dies twice")
-    return moments
-
-
-def _previous(ids: Ints, previous: Ints) -> Ints:
-    if not len(ids):
-        return previous
-    place = np.minimum(np.searchsorted(ids, previous), len(ids) - 1)
-    return np.where(ids[place] == previous, place, -1)
+    for name in ("allocations", "workspaces"):
+        phase = tables[name]["phase"]
+        tables[name]["phase"] = np.where(phase < phases, phase, 0)
 
 
 def _steps(rows: Columns) -> document.Steps:
@@ -169,15 +143,15 @@ def _steps(rows: Columns) -> document.Steps:
     return document.Steps(np.sort(rows["begin_ns"][counts]))
 
 
-def _phases(parts: Parts, rows: Columns) -> Phases:
+def _phases(rows: Columns) -> Phases:
     """Lays phases out by number; the last row of a number counts, phase 0 is always there."""
-    if len(rows["id"]) and (rows["id"].min() < 0 or rows["id"].max() >= MAX_PHASES):
-        raise TraceFileError(f"{parts.source}: damaged: impossible phase number")
     count = int(rows["id"].max(initial=0)) + 1
+    if len(rows["id"]) and rows["id"].min() < 1 or count > len(rows["id"]) + _MOST_THREADS:
+        raise Damage("a phase's number is impossible")
     blank = {"name": 0, "parent": 0, "thread": 0, "begin_ns": 0, "end_ns": -1}
     laid = {}
     for column in (c.name for c in fields(Phases)):
         laid[column] = np.full(count, blank.get(column, -1), np.int64)
         laid[column][rows["id"]] = rows[column]
-    _check_range(parts, "phase", laid["parent"], count)
+    check_range("a phase's parent", laid["parent"], count)
     return Phases(**laid)

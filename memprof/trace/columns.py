@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-DTYPES = frozenset({"<u1", "<i4", "<i8", "<f8"})
-MAX_ROWS = 1 << 22
+DTYPES = ("<u1", "<i4", "<i8")
+MAX_ROWS = 1 << 20
 
 
 class ColumnError(ValueError):
@@ -48,17 +48,17 @@ def decode(column: object, rows: int) -> npt.NDArray[Any]:
     kind = np.dtype(dtype)
     expected = rows * kind.itemsize
     raw = _inflate(text, expected)
-    if len(raw) != expected:
-        raise ColumnError(f"{len(raw)} bytes where {expected} were announced")
     shuffled = np.frombuffer(raw, np.uint8).reshape(kind.itemsize, rows)
     values = np.ascontiguousarray(shuffled.T).view(kind).reshape(rows)
     return np.cumsum(values, dtype=kind) if steps[0] == "d" else values
 
 
-def _inflate(text: str, limit: int) -> bytes:
+def _inflate(text: str, expected: int) -> bytes:
     try:
         unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(base64.b64decode(text, validate=True), limit + 1)
+        raw = unpacker.decompress(base64.b64decode(text, validate=True), expected + 1)
     except (zlib.error, binascii.Error, ValueError) as error:
         raise ColumnError(str(error)) from None
+    if len(raw) != expected or not unpacker.eof:
+        raise ColumnError(f"not the {expected} bytes that were announced")
     return raw

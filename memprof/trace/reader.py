@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import numpy as np
-import numpy.typing as npt
-
 from memprof.errors import TraceFileError
-from memprof.trace import columns
 from memprof.trace.assemble import Parts, assemble
-from memprof.trace.document import Fact, Trace, Remark
-from memprof.trace.schema import FORMAT, TABLES, VERSION
+from memprof.trace.checks import MAX_TIME
+from memprof.trace.chunks import take
+from memprof.trace.document import Trace
+from memprof.trace.schema import FORMAT, VERSION
 
+MAX_HEADER = 1 << 24
 MAX_LINE = 1 << 28
+_END = b'{"k":"end"}],'
 
 
 def load(path: str | Path) -> Trace:
@@ -28,39 +31,40 @@ def load(path: str | Path) -> Trace:
         TraceFileError: if the file is missing, is no memprof trace, is damaged, or was written
             in a newer format.
     """
-    file = Path(path)
-    try:
-        with _open(file) as stream:
-            return read(stream, str(path))
-    except FileNotFoundError:
-        raise TraceFileError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise TraceFileError(f"{path}: is a directory; name the trace file in it") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise TraceFileError(f"{path}: cannot be read: {error}") from None
+    with _opened(Path(path)) as stream:
+        return read(stream, str(path))
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
     """Reads the first line only: instant on any size. Raises as `load` does."""
-    file = Path(path)
-    try:
-        with _open(file) as stream:
-            return _opening(stream.readline(MAX_LINE), str(path))
-    except FileNotFoundError:
-        raise TraceFileError(f"{path}: no such file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise TraceFileError(f"{path}: cannot be read: {error}") from None
+    with _opened(Path(path)) as stream:
+        return _opening(stream.readline(MAX_HEADER), str(path))
 
 
 def read(stream: BinaryIO, source: str = "<memory>") -> Trace:
     """Reads a trace from an open binary stream; `source` names it in messages. Raises as `load`."""
-    parts = Parts(source=source, header=_opening(stream.readline(MAX_LINE), source))
-    for number, line in _whole_lines(stream, parts):
-        chunk = _parse(line, parts, number)
-        if chunk is None:
+    parts = Parts(source=source, header=_opening(stream.readline(MAX_HEADER), source))
+    for number, line in _lines(stream, parts):
+        if line.startswith(_END):
+            closing = _json(b'{"chunks":[' + line, parts, number)
+            parts.summary, parts.complete = _summary(closing), True
             break
-        _take(chunk, parts, number)
+        take(_json(line.rstrip().removesuffix(b","), parts, number), parts, number)
     return assemble(parts)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    try:
+        with _open(file) as stream:
+            yield stream
+    except FileNotFoundError:
+        raise TraceFileError(f"{file}: no such file") from None
+    except IsADirectoryError:
+        raise TraceFileError(f"{file}: is a directory; name the trace file in it") from None
+    except _unreadable() as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TraceFileError(f"{file}: cannot be read: {reason}") from None
 
 
 def _open(file: Path) -> BinaryIO:
@@ -78,43 +82,82 @@ def _open_zstandard(file: Path) -> BinaryIO:
         raise TraceFileError(
             f"{file}: reading .zst needs the zstandard package: pip install zstandard"
         ) from None
-    return cast(BinaryIO, zstandard.open(file, "rb"))
+    return io.BufferedReader(zstandard.open(file, "rb"))
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What reading a broken file raises; zstandard only has a say once it is in use."""
+    zstandard = sys.modules.get("zstandard")
+    own = (zstandard.ZstdError,) if zstandard is not None else ()
+    return (OSError, EOFError, zlib.error, *own)
 
 
 def _opening(line: bytes, source: str) -> dict[str, Any]:
+    """Returns the header on the first line."""
+    if not line:
+        raise TraceFileError(f"{source}: is empty; memprof.trace() writes a trace")
+    if FORMAT.encode() not in line[:64]:
+        raise TraceFileError(f"{source}: not a memprof trace; memprof.trace() writes one")
     try:
         opening = json.loads(line.rstrip() + b"]}")
-    except ValueError:
+    except (ValueError, RecursionError):
         opening = None
     if not isinstance(opening, dict) or opening.get("format") != FORMAT:
-        raise TraceFileError(f"{source}: not a memprof trace; memprof.trace() writes one")
-    version = opening.get("version")
-    if not isinstance(version, int) or not isinstance(opening.get("header"), dict):
-        raise TraceFileError(f"{source}: damaged in its first line")
+        raise TraceFileError(
+            f"{source}: damaged in its first line; a trace is read as it was written, line by line"
+        )
+    _check_version(opening.get("version"), source)
+    return _checked_header(opening.get("header"), source)
+
+
+def _check_version(version: object, source: str) -> None:
+    if type(version) is not int or version < 1:
+        raise TraceFileError(f"{source}: damaged in its first line: no format version")
     if version > VERSION:
         raise TraceFileError(
             f"{source}: written in format {version}, and this memprof reads up to {VERSION}: "
             "upgrade with pip install -U torch-memprof"
         )
-    return cast(dict[str, Any], opening["header"])
 
 
-def _whole_lines(stream: BinaryIO, parts: Parts) -> Iterator[tuple[int, bytes]]:
-    """Yields the lines that end in a newline; a torn one can only be the last, and is counted."""
-    for number, line in enumerate(stream, start=2):
-        if not line.endswith(b"\n"):
+def _checked_header(header: object, source: str) -> dict[str, Any]:
+    """Returns the header if what every view counts on has the right type."""
+    match header:
+        case {"begin_ns": int(begin_ns), "devices": dict(devices), "program": list(program)} if (
+            abs(begin_ns) <= MAX_TIME
+            and all(isinstance(about, dict) for about in devices.values())
+            and all(isinstance(word, str) for word in program)
+        ):
+            return cast(dict[str, Any], header)
+    raise TraceFileError(f"{source}: damaged in its first line: header incomplete")
+
+
+def _summary(closing: dict[str, Any]) -> dict[str, Any]:
+    summary = closing.get("summary")
+    return summary if isinstance(summary, dict) else {}
+
+
+def _lines(stream: BinaryIO, parts: Parts) -> Iterator[tuple[int, bytes]]:
+    """Yields the lines after the first. Only the last can be torn: then it is counted instead."""
+    number = 2
+    while line := stream.readline(MAX_LINE):
+        if line.endswith(b"\n") or _is_whole(line):
+            yield number, line
+        elif len(line) >= MAX_LINE:
+            raise parts.damaged(number, "the line has no end")
+        else:
             parts.dropped_lines = 1
-            return
-        yield number, line
+        number += 1
 
 
-def _parse(line: bytes, parts: Parts, number: int) -> dict[str, Any] | None:
-    """Returns the chunk on this line, or None on the closing line."""
-    if line.startswith(b'{"k":"end"}],'):
-        closing = _json(b'{"chunks":[' + line, parts, number)
-        parts.summary, parts.complete = closing.get("summary", {}), True
-        return None
-    return _json(line.rstrip()[:-1], parts, number)
+def _is_whole(line: bytes) -> bool:
+    """Whether a last line lost no more than its newline."""
+    closes = line.startswith(_END[:-2])
+    text = b'{"chunks":[' + line if closes else line.removesuffix(b",")
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _json(text: bytes, parts: Parts, number: int) -> dict[str, Any]:
@@ -125,57 +168,3 @@ def _json(text: bytes, parts: Parts, number: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise parts.damaged(number, "not a chunk")
     return value
-
-
-def _take(chunk: dict[str, Any], parts: Parts, number: int) -> None:
-    kind = chunk.get("k")
-    if kind == "strings":
-        _take_strings(chunk, parts, number)
-    elif kind == "fact":
-        _take_fact(chunk, parts, number)
-    elif kind == "warning":
-        _take_warning(chunk, parts, number)
-    elif isinstance(kind, str) and kind in TABLES:
-        parts.tables[kind].append(_table(kind, chunk, parts, number))
-    else:
-        raise parts.damaged(number, f"unknown chunk {kind!r}")
-
-
-def _take_strings(chunk: dict[str, Any], parts: Parts, number: int) -> None:
-    texts = chunk.get("v")
-    if chunk.get("i0") != len(parts.strings) or not isinstance(texts, list):
-        raise parts.damaged(number, "strings out of order")
-    if not all(isinstance(text, str) for text in texts):
-        raise parts.damaged(number, "a string is not text")
-    parts.strings.extend(texts)
-
-
-def _take_fact(chunk: dict[str, Any], parts: Parts, number: int) -> None:
-    match chunk:
-        case {"kind": str(kind), "time_ns": int(time_ns), "value": dict(value)}:
-            parts.facts.append(Fact(kind, time_ns, value))
-        case _:
-            raise parts.damaged(number, "a fact without kind, time or value")
-
-
-def _take_warning(chunk: dict[str, Any], parts: Parts, number: int) -> None:
-    match chunk:
-        case {"code": str(code), "text": str(text), "count": int(count)}:
-            parts.warnings[code] = Remark(code, text, count)
-        case _:
-            raise parts.damaged(number, "a warning without code, text or count")
-
-
-def _table(
-    name: str, chunk: dict[str, Any], parts: Parts, number: int
-) -> dict[str, npt.NDArray[np.int64]]:
-    rows, encoded = chunk.get("n"), chunk.get("c")
-    if not isinstance(rows, int) or not isinstance(encoded, dict):
-        raise parts.damaged(number, f"{name} without rows")
-    try:
-        return {
-            column: columns.decode(encoded.get(column), rows).astype(np.int64, copy=False)
-            for column in TABLES[name]
-        }
-    except columns.ColumnError as error:
-        raise parts.damaged(number, f"{name}: {error}") from None

@@ -66,7 +66,7 @@ class TraceWriter:
         self._write_line(_json(chunk) + ",")
 
     def _write_line(self, line: str) -> None:
-        pending = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
+        pending = memoryview(line.encode("utf-8", "replace") + b"\n")
         while pending:
             pending = pending[self._sink.write(pending) :]
 

@@ -126,7 +126,9 @@ class Caches:
         for name, value in named_caches(named):
             found = True
             for path, tensor in tensors_in(value):
-                self._storages.label(tensor, kind_of(path or name), scope, self._number(f"{name}.{path}"))
+                self._storages.label(
+                    tensor, kind_of(path or name), scope, self._number(f"{name}.{path}")
+                )
         return found
 
 

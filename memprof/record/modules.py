@@ -13,6 +13,7 @@ from torch.nn.modules import module as torch_module
 
 from memprof.record.guard import Guard
 from memprof.record.patches import Patches
+from memprof.record.rows import Strings
 from memprof.record.scopes import Scope, Scopes
 
 Module = torch.nn.Module
@@ -26,8 +27,9 @@ _HOOK_WARNING = "Using `torch.compile(module)` when there are global hooks"
 class Paths:
     """Knows which module holds which, and so every module's full path from the outermost one."""
 
-    def __init__(self, number: Callable[[str], int]) -> None:
-        self.number = number
+    def __init__(self, strings: Strings) -> None:
+        self.number = strings.number
+        self.text = strings.__getitem__
         self._parents: dict[int, tuple[weakref.ref[Module], str]] = {}
         self._paths: dict[int, tuple[weakref.ref[Module], str, int]] = {}
         self._owners: list[weakref.ref[Module]] = []
@@ -48,6 +50,12 @@ class Paths:
             path = self.path_of(module)
             known = self._paths[id(module)] = (weakref.ref(module), path, self.number(path))
         return known[2]
+
+    def number_within(self, module: Module, scope: Scope) -> int:
+        """As `number_of`; a module that no other holds is named after the one that calls it."""
+        if id(module) in self._paths or id(module) in self._parents or not scope.calls:
+            return self.number_of(module)
+        return self.number(f"{self.text(scope.module)}.{type(module).__name__}")
 
     def path_of(self, module: Module) -> str:
         """A module's path: names from its owner down, or the class name for an owner itself."""
@@ -134,7 +142,7 @@ class ModuleHooks:
             scope = self._scopes.current()
             if not scope.calls:
                 self._on_call(scope, module)
-            self._scopes.enter_module(scope, module, self._paths.number_of(module))
+            self._scopes.enter_module(scope, module, self._paths.number_within(module, scope))
         except Exception as error:
             self._guard.note(error, "module call")
 

@@ -7,6 +7,7 @@ import platform
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -85,7 +86,7 @@ class Session:
         scopes = self.scopes = Scopes(journal, guard(self._cuda.sample))
         facts = self._facts = Facts(journal)
         storages = self.storages = Storages(journal, options.stack_bytes)
-        paths = self._paths = Paths(journal.strings.number)
+        paths = self._paths = Paths(journal.strings)
         self._workspaces = Workspaces(journal)
         self._handlings = Handlings(self._workspaces, journal.strings.number)
         self._backward = Backward(storages, scopes, guard, journal.strings.number)
@@ -100,6 +101,7 @@ class Session:
         self._imports = ImportWatch(
             {CACHE_MODULE: guard(self._caches.install), COMPILED_MODULE: guard(compiled.install)}
         )
+        self._existing_modules: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
         self._hook: DispatchHook | None = None
 
     def _hook_for(self, scope: Scope) -> DispatchHook:
@@ -140,6 +142,7 @@ class Session:
     def _find_existing(self, scope: Scope) -> None:
         try:
             existing = Existing()
+            self._existing_modules.update(existing.modules)
             existing.note_births(self.storages, scope)
             existing.note_labels(
                 scope,
@@ -160,6 +163,7 @@ class Session:
             self._hook.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._hook.open = False
         self._patches.undo()
+        self._guard(self._name_uncalled_models)()
         self.scopes.close()
         self._guard(self._host.sample)()
         self._guard(self._cuda.sample)()
@@ -173,6 +177,11 @@ class Session:
         live.clear()
         _active = None
         return self.journal.close(summary)
+
+    def _name_uncalled_models(self) -> None:
+        scope = self.scopes.current()
+        for module in list(self._existing_modules):
+            self._parameters.label_owner(scope, module)
 
     def forget(self) -> None:
         """In a forked child: records nothing, as the journal's thread stayed in the parent."""

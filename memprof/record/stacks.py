@@ -29,7 +29,7 @@ class Stacks:
         self._strings = strings
         self._places: dict[CodeType, str | None] = {}
         self._known: dict[tuple[tuple[CodeType, int], ...], int] = {}
-        self._roots = sorted({os.getcwd(), *filter(None, sys.path)}, key=len, reverse=True)
+        self._roots = sorted({str(Path.cwd()), *filter(None, sys.path)}, key=len, reverse=True)
 
     def capture(self) -> int:
         """Returns the string number of the calling thread's stack."""

@@ -6,6 +6,7 @@ the tensors of the layer concerned are looked up by structure, not by the layer'
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Final
@@ -38,7 +39,7 @@ CACHE_NAMES: Final = (
     "caches",
     "cache",
 )
-_RECURRENT_NAMES: Final = ("conv", "recurrent", "ssm", "rnn", "state")
+_RECURRENT: Final = re.compile(r"conv|recurrent|ssm|rnn|^state\b")
 _UPDATES: Final = ("update", "update_conv_state", "update_recurrent_state", "update_indexer")
 _REARRANGES: Final = ("reorder_cache", "crop", "batch_repeat_interleave", "batch_select_indices")
 
@@ -122,13 +123,10 @@ class Caches:
 
     def label_named(self, scope: Scope, named: dict[str, Any]) -> bool:
         """Labels caches among a model's arguments or results by name; says if there were any."""
-        found = False
+        found = any(dict.get(named, name) is not None for name in CACHE_NAMES)
         for name, value in named_caches(named):
-            found = True
-            for path, tensor in tensors_in(value):
-                self._storages.label(
-                    tensor, kind_of(path or name), scope, self._number(f"{name}.{path}")
-                )
+            for path, tensor in tensors_in(value, name):
+                self._storages.label(tensor, kind_of(path), scope, self._number(path))
         return found
 
 
@@ -142,7 +140,7 @@ def named_caches(named: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def kind_of(path: str) -> int:
     """The label of a cache's tensor by the name of its attribute."""
-    return RECURRENT if any(name in path for name in _RECURRENT_NAMES) else KV_CACHE
+    return RECURRENT if _RECURRENT.search(path) else KV_CACHE
 
 
 def _layer_index(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:

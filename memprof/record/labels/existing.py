@@ -61,7 +61,7 @@ class Existing:
             for name, child in module._modules.items():
                 paths.adopt(module, name, child)
         for module in self.modules:
-            parameters.label_module(scope, module)
+            parameters.label_unnamed(scope, module)
         for tensor in self.tensors:
             if tensor.is_leaf and tensor.grad is not None:
                 backward.label_gradient(tensor, scope)

@@ -79,8 +79,14 @@ class Parameters:
         for name, child in module._modules.items():
             self._paths.adopt(module, name, child)
 
+    def label_unnamed(self, scope: Scope, module: Module) -> None:
+        """Labels what one module holds itself; the names follow when its owner is called."""
+        for kind, held in ((PARAMETER, module._parameters), (BUFFER, module._buffers)):
+            for tensor in list(held.values()):
+                self._storages.label(tensor, kind, scope)
+
     def label_module(self, scope: Scope, module: Module) -> None:
-        """Labels what one module holds itself."""
+        """Labels what one module holds itself, with full names."""
         path = self._paths.number_of(module)
         prefix = self._paths.path_of(module)
         for kind, held in ((PARAMETER, module._parameters), (BUFFER, module._buffers)):

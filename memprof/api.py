@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
 
 from memprof.errors import OutputExistsError, TraceFileError, UsageError
+from memprof.frames import hide_own_frames
 from memprof.trace import CATEGORIES, Trace, load, read
 from memprof.units import parse_bytes
 
@@ -94,7 +95,7 @@ class Tracing:
         if self.path is None:
             return io.BytesIO()
         try:
-            return open(self.path, "wb" if self._force else "xb", buffering=0)
+            return self.path.open("wb" if self._force else "xb", buffering=0)
         except FileExistsError:
             raise OutputExistsError(
                 f"{self.path}: exists already; choose another name, or allow it to be "
@@ -130,6 +131,8 @@ class Tracing:
             self._sink.close()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Records every call of a function; the latest is what `trace` and `peak` speak of."""
+
         @wraps(function)
         def traced(*args: P.args, **kwargs: P.kwargs) -> R:
             with self:
@@ -170,28 +173,6 @@ class Tracing:
             self.analysis.devices, key=lambda d: self.analysis.device(d).peak.requested_bytes
         )
         return self.analysis.device(chosen).peak
-
-
-def hide_own_frames(error: BaseException) -> None:
-    """Takes memprof's frames out of a traceback, so that the user sees their own code only."""
-    own = str(Path(__file__).parent) + os.sep
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        current = waiting.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        current.__traceback__ = _without(current.__traceback__, own)
-        waiting += [current.__cause__, current.__context__]
-
-
-def _without(traceback: TracebackType | None, own: str) -> TracebackType | None:
-    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(own):
-        traceback = traceback.tb_next
-    if traceback is not None:
-        traceback.tb_next = _without(traceback.tb_next, own)
-    return traceback
 
 
 def _session() -> Session | None:

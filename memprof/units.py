@@ -7,7 +7,7 @@ import re
 from memprof.errors import UsageError
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_FACTORS = {
+_FACTORS: dict[str, int] = {
     "": 1,
     "b": 1,
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgtp", start=1)},
@@ -44,5 +44,5 @@ def parse_bytes(text: str | int) -> int:
         raise UsageError(
             f"{text!r} is not a size: write it like '2 GiB', '512MB' or a number of bytes"
         )
-    amount: str = match[1]
+    amount = str(match[1])
     return round(float(amount) * factor) if "." in amount else int(amount) * factor

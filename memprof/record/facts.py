@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +21,6 @@ class Facts:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._known: set[str] = set()
-        self._models: weakref.WeakKeyDictionary[torch.nn.Module, int] = weakref.WeakKeyDictionary()
         self.number = journal.strings.number
 
     def text(self, number: int) -> str:
@@ -35,7 +34,9 @@ class Facts:
             self._journal.fact(kind, value)
 
     def model(self, model: torch.nn.Module, path: str) -> None:
-        """Notes what an outermost module holds and how it is configured."""
+        """Notes what an outermost module holds and how it is configured; nothing if it is empty."""
+        if not any(True for _ in itertools.chain(model.parameters(), model.buffers())):
+            return
         config: Any = vars(model).get("config")
         storages: dict[int, int] = {}
         self._once(

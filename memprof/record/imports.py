@@ -17,6 +17,7 @@ class ImportWatch(importlib.abc.MetaPathFinder):
 
     def __init__(self, callbacks: dict[str, Callback]) -> None:
         self._waiting = dict(callbacks)
+        self._finding: set[str] = set()
 
     def start(self) -> None:
         """Calls back for what is imported already and watches for the rest."""
@@ -37,13 +38,22 @@ class ImportWatch(importlib.abc.MetaPathFinder):
         target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         """Finds a watched module as others would, with a loader that calls back once."""
-        callback = self._waiting.pop(fullname, None)
-        if callback is None:
+        if fullname not in self._waiting or fullname in self._finding:
             return None
-        spec = importlib.util.find_spec(fullname)  # this watch no longer waits for it
+        self._finding.add(fullname)
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._finding.discard(fullname)
         if spec is not None and spec.loader is not None:
-            spec.loader = _CallingLoader(spec.loader, callback)
+            spec.loader = _CallingLoader(spec.loader, self._imported)
         return spec
+
+    def _imported(self, module: ModuleType) -> None:
+        """Calls back once; a program may look for a module many times before it imports it."""
+        callback = self._waiting.pop(module.__name__, None)
+        if callback is not None:
+            callback(module)
 
 
 class _CallingLoader(importlib.abc.Loader):

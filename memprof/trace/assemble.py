@@ -10,7 +10,7 @@ import numpy as np
 
 from memprof.errors import TraceFileError
 from memprof.trace import document
-from memprof.trace.checks import Columns, Damage, check_bytes, check_range, check_times
+from memprof.trace.checks import Columns, DamageError, check_bytes, check_range, check_times
 from memprof.trace.document import Fact, Phases, Remark, Trace
 from memprof.trace.lifetimes import known_rows, lifetimes, sorted_by_id
 from memprof.trace.schema import LABELS, TABLES
@@ -56,7 +56,7 @@ def assemble(parts: Parts) -> Trace:
     """
     try:
         return _assembled(parts)
-    except Damage as damage:
+    except DamageError as damage:
         raise TraceFileError(f"{parts.source}: damaged: {damage}") from None
 
 
@@ -146,8 +146,8 @@ def _steps(rows: Columns) -> document.Steps:
 def _phases(rows: Columns) -> Phases:
     """Lays phases out by number; the last row of a number counts, phase 0 is always there."""
     count = int(rows["id"].max(initial=0)) + 1
-    if len(rows["id"]) and rows["id"].min() < 1 or count > len(rows["id"]) + _MOST_THREADS:
-        raise Damage("a phase's number is impossible")
+    if rows["id"].min(initial=1) < 1 or count > len(rows["id"]) + _MOST_THREADS:
+        raise DamageError("a phase's number is impossible")
     blank = {"name": 0, "parent": 0, "thread": 0, "begin_ns": 0, "end_ns": -1}
     laid = {}
     for column in (c.name for c in fields(Phases)):

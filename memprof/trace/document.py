@@ -119,7 +119,7 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Beginnings of the turns of the program's loop, in time order; a step's number is its place."""
+    """Beginnings of the turns of the program's loop in time order; a step's number is its place."""
 
     begin_ns: Ints
 

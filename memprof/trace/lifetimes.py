@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memprof.trace.checks import Columns, Damage, check_bytes, check_range
+from memprof.trace.checks import Columns, DamageError, check_bytes, check_range
 from memprof.trace.document import Allocations, Events, Ints
 from memprof.trace.schema import ORIGINS
 
@@ -19,19 +19,21 @@ def lifetimes(rows: Columns, events: Columns) -> tuple[Allocations, Events]:
     """Joins the tables "allocations", sorted by id, and "events".
 
     Raises:
-        Damage: unless each allocation is born once, and dies at most once and later.
+        DamageError: unless each allocation is born once, and dies at most once and later.
     """
     ids = rows["id"]
     if (ids[1:] == ids[:-1]).any():
-        raise Damage("an allocation appears twice")
+        raise DamageError("an allocation appears twice")
     check_bytes("an allocation's size", rows["nbytes"])
     check_range("origin", rows["origin"], len(ORIGINS))
     freed = events["subject"] < 0
     index = _places(ids, np.where(freed, ~events["subject"], events["subject"]))
     birth = _moments(index, ~freed, len(ids), -1)
     death = _moments(index, freed, len(ids), len(index))
-    if (birth < 0).any() or (death <= birth).any():
-        raise Damage("an allocation dies before its birth")
+    if (birth < 0).any():
+        raise DamageError("an allocation was never born")
+    if (death <= birth).any():
+        raise DamageError("an allocation dies before its birth")
     previous = _previous(ids, rows["previous"])
     columns = {column: rows[column] for column in _KEPT}
     allocations = Allocations(**columns, previous=previous, birth=birth, death=death)
@@ -72,7 +74,7 @@ def find(ids: Ints, wanted: Ints) -> tuple[Ints, Flags]:
 def _places(ids: Ints, subjects: Ints) -> Ints:
     places, known = find(ids, subjects)
     if not known.all():
-        raise Damage("an event refers to no allocation")
+        raise DamageError("an event refers to no allocation")
     return places
 
 
@@ -82,7 +84,7 @@ def _moments(index: Ints, chosen: Flags, count: int, default: int) -> Ints:
     places = np.flatnonzero(chosen)
     moments[index[places]] = places
     if (moments[index[places]] != places).any():
-        raise Damage("an allocation is born or dies twice")
+        raise DamageError("an allocation is born or dies twice")
     return moments
 
 
@@ -91,5 +93,5 @@ def _previous(ids: Ints, previous: Ints) -> Ints:
     known &= previous >= 0
     own: npt.NDArray[Any] = np.arange(len(ids))
     if (place[known] >= own[known]).any():
-        raise Damage("an allocation continues a later one")
+        raise DamageError("an allocation continues a later one")
     return np.where(known, place, -1)

@@ -38,16 +38,17 @@ def load(path: str | Path) -> Trace:
 def read_header(path: str | Path) -> dict[str, Any]:
     """Reads the first line only: instant on any size. Raises as `load` does."""
     with _opened(Path(path)) as stream:
-        return _opening(stream.readline(MAX_HEADER), str(path))
+        return _opening(stream, str(path))
 
 
 def read(stream: BinaryIO, source: str = "<memory>") -> Trace:
     """Reads a trace from an open binary stream; `source` names it in messages. Raises as `load`."""
-    parts = Parts(source=source, header=_opening(stream.readline(MAX_HEADER), source))
+    parts = Parts(source=source, header=_opening(stream, source))
     for number, line in _lines(stream, parts):
         if line.startswith(_END):
             closing = _json(b'{"chunks":[' + line, parts, number)
             parts.summary, parts.complete = _summary(closing), True
+            _check_nothing_follows(stream, parts, number)
             break
         take(_json(line.rstrip().removesuffix(b","), parts, number), parts, number)
     return assemble(parts)
@@ -92,11 +93,12 @@ def _unreadable() -> tuple[type[Exception], ...]:
     return (OSError, EOFError, zlib.error, *own)
 
 
-def _opening(line: bytes, source: str) -> dict[str, Any]:
-    """Returns the header on the first line."""
+def _opening(stream: BinaryIO, source: str) -> dict[str, Any]:
+    """Reads the first line and returns the header on it."""
+    line = stream.readline(MAX_HEADER)
     if not line:
         raise TraceFileError(f"{source}: is empty; memprof.trace() writes a trace")
-    if FORMAT.encode() not in line[:64]:
+    if FORMAT.encode() not in line[:64] + stream.read(64 - len(line[:64])):
         raise TraceFileError(f"{source}: not a memprof trace; memprof.trace() writes one")
     try:
         opening = json.loads(line.rstrip() + b"]}")
@@ -130,6 +132,12 @@ def _checked_header(header: object, source: str) -> dict[str, Any]:
         ):
             return cast(dict[str, Any], header)
     raise TraceFileError(f"{source}: damaged in its first line: header incomplete")
+
+
+def _check_nothing_follows(stream: BinaryIO, parts: Parts, number: int) -> None:
+    """Refuses what follows the end; in a compressed file this also checks its checksum."""
+    if stream.read(4096).strip():
+        raise parts.damaged(number + 1, "something follows the end of the trace")
 
 
 def _summary(closing: dict[str, Any]) -> dict[str, Any]:

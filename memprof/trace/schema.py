@@ -71,7 +71,13 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     # allocation's id at its birth and ~id at its death.
     "events": {"time_ns": "<i8", "subject": "<i8"},
     # Facts about allocations; `kind` is an index into LABELS.
-    "labels": {"time_ns": "<i8", "allocation": "<i8", "kind": "<u1", "name": "<i4", "module": "<i4"},
+    "labels": {
+        "time_ns": "<i8",
+        "allocation": "<i8",
+        "kind": "<u1",
+        "name": "<i4",
+        "module": "<i4",
+    },
     # dtype and shape ("float32[8, 4096]") and the Python stack ("train.py:41 step\n...",
     # innermost first) of the larger allocations.
     "details": {"allocation": "<i8", "tensor": "<i4", "stack": "<i4"},

@@ -257,6 +257,20 @@ def test_modules_in_backward_come_from_the_node_that_runs() -> None:
     assert found[7:] == ["model.checkpointed", ""]
 
 
+def test_each_thread_has_nodes_numbered_by_itself() -> None:
+    build = TraceBuilder()
+    build.sequence(10, "of.first", thread=1)
+    build.sequence(10, "of.second", thread=2)
+    for thread in (1, 2, 3):
+        with build.phase("backward", thread=thread):
+            build.alloc(1, sequence=10)
+
+    trace = build.trace()
+    found = [trace.strings[number] for number in attribute(trace).birth_module]
+
+    assert found == ["of.first", "of.second", ""]
+
+
 def test_what_a_label_says_an_allocation_belongs_to_counts_more_than_where_it_was_born() -> None:
     build = TraceBuilder()
     gradient = build.alloc(1, module="model.mul")

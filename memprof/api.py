@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
@@ -166,6 +167,20 @@ class Tracing:
         if self._analysis is None:
             self._analysis = analyze(self.trace)
         return self._analysis
+
+    def __repr__(self) -> str:
+        if self._session is not None or self._sink is None:
+            return "<memprof trace: recording>" if self._session else "<memprof trace: not begun>"
+        from memprof.notebook import as_text
+
+        return f"<memprof trace: {as_text(self.analysis)}>"
+
+    def _repr_html_(self) -> str:
+        if self._session is not None or self._sink is None:
+            return escape(repr(self))
+        from memprof.notebook import as_html
+
+        return as_html(self.analysis)
 
     def peak(self, device: str | None = None) -> Moment:
         """The moment of the highest memory, of the given device or of the fullest one."""

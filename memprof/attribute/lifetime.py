@@ -36,7 +36,7 @@ class Lifetimes:
     @property
     def died(self) -> Flags:
         """Allocations whose death was seen."""
-        return self.died_ns != NEVER
+        return self.died_ns < NEVER
 
     def born_in(self, *names: str) -> Flags:
         """Allocations born in a phase of one of these names."""

@@ -55,7 +55,8 @@ def _verb(arguments: list[str], state: State) -> int | Callable[[], NoReturn]:
     from memprof.cli.app import VERBS, command
 
     if not arguments:
-        print(command().get_help(command().make_context("memprof", [], resilient_parsing=True)))
+        context = command().make_context("memprof", [], resilient_parsing=True)
+        print(command().get_help(context), file=sys.stderr)
         return USAGE
     check_verb(arguments[0], VERBS)
     try:

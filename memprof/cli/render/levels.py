@@ -17,7 +17,7 @@ _GAPS = {
     ("reserved", "process"): "context and libraries",
     ("process", "device"): "other processes",
     ("reserved", "device"): "context, libraries and other processes",
-    ("requested", "process"): "Python, libraries and freed memory not yet returned",
+    ("requested", "process"): "Python, libraries, memory not yet given back",
 }
 _UNTOUCHED = "asked for and not touched yet"
 

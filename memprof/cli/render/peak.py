@@ -91,7 +91,7 @@ def largest(peak: Data) -> Iterator[RenderableType]:
 def _group_row(group: Data) -> Row:
     alike = f" ({group['count']} alike)" if group["count"] > 1 else ""
     what = group["name"] or f"{group['module']} {_operation(group['op'])}".strip() or UNKNOWN
-    place = group["stack"][0] if group["stack"] else ""
+    place = group["stack"][0].partition(" ")[0] if group["stack"] else ""
     amount, kind = size(group["bytes"]), category(group["category"])
     return amount, kind, f"{what}{alike}", group["tensor"], place
 

@@ -76,7 +76,27 @@ class Scopes:
         """The calling thread's scope."""
         ident = threading.get_ident()
         scope = self._threads.get(ident)
-        return scope if scope is not None else self._threads.setdefault(ident, Scope(ident))
+        return scope if scope is not None else self._meet(ident)
+
+    def _meet(self, ident: int) -> Scope:
+        if not torch._C._len_torch_dispatch_stack():
+            self._journal.warn(
+                "thread",
+                f"thread {threading.current_thread().name!r} began before the recording: "
+                "what its operators allocate is not seen",
+            )
+        return self._threads.setdefault(ident, Scope(ident))
+
+    def place(self, scope: Scope) -> tuple[int, int]:
+        """Module and phase of the calling thread, which works for the thread of `scope`.
+
+        Autograd runs the nodes of a device in a thread of its own, under the dispatch hook of the
+        thread that called backward.
+        """
+        if threading.get_ident() == scope.thread:
+            return scope.module, scope.phase
+        here = self._threads.get(threading.get_ident())
+        return (here.module, here.phase or scope.phase) if here else (scope.module, scope.phase)
 
     def renew(self) -> Scope:
         """A fresh scope for a thread that begins, whose identity may have been used before."""

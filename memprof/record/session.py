@@ -19,6 +19,7 @@ from memprof.errors import AlreadyTracingError
 from memprof.record.autograd import Backward
 from memprof.record.compiled import MODULE as COMPILED_MODULE
 from memprof.record.compiled import CompiledGraphs
+from memprof.record.containers import tensors_in
 from memprof.record.cuda import CudaMemory
 from memprof.record.dispatch import DispatchHook, Handlings
 from memprof.record.dynamo import keep_out
@@ -85,7 +86,7 @@ class Session:
         self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
         scopes = self.scopes = Scopes(journal, guard(self._cuda.sample))
         facts = self._facts = Facts(journal)
-        storages = self.storages = Storages(journal, options.stack_bytes)
+        storages = self.storages = Storages(journal, options.stack_bytes, scopes.place)
         paths = self._paths = Paths(journal.strings)
         self._workspaces = Workspaces(journal)
         self._handlings = Handlings(self._workspaces, journal.strings.number)
@@ -121,7 +122,7 @@ class Session:
                     "mark parts of it with memprof.phase(...)"
                 )
             _active = self
-        scope = self.scopes.current()
+        scope = self.scopes.renew()
         self._find_existing(scope)
         for part in (
             self._hooks,
@@ -191,8 +192,6 @@ class Session:
 
     def tag(self, value: Any, category: str, name: str) -> None:
         """Notes the user's own word on every tensor in `value`."""
-        from memprof.record.containers import tensors_in
-
         scope = self.scopes.current()
         for path, tensor in tensors_in(value):
             full = f"{name}.{path}" if name and path else name or path

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -63,10 +63,13 @@ class Storages:
         stack_bytes: allocations of at least this size get a Python stack.
     """
 
-    def __init__(self, journal: Journal, stack_bytes: int) -> None:
+    def __init__(
+        self, journal: Journal, stack_bytes: int, place: Callable[[Scope], tuple[int, int]]
+    ) -> None:
         self.live: dict[int, StorageRef] = {}
         self.stack_bytes = stack_bytes
         self.next_id = itertools.count().__next__
+        self._place = place
         self._strings = journal.strings
         self._stacks = Stacks(journal.strings)
         self._devices: dict[torch.device, int] = {torch.device("meta"): -1}
@@ -113,18 +116,20 @@ class Storages:
         ref = StorageRef(storage, self._on_death)  # type: ignore[arg-type]
         ref.key, ref.nbytes = storage._cdata, storage.nbytes()
         ref.labels = ref.name = ref.module = 0
-        sequence = -1
+        module, phase, sequence = scope.module, scope.phase, -1
         if origin == OPERATION and in_backward() != -1:
+            module, phase = self._place(scope)
             sequence = running_node()
         ref.allocation = allocation = self.next_id()
-        self.live[ref.key] = ref
+        if self.live.setdefault(ref.key, ref) is not ref:
+            return self.live[ref.key]  # another thread was first
         self._allocations(
             (
                 allocation,
                 ref.nbytes,
                 op,
-                scope.module,
-                scope.phase,
+                module,
+                phase,
                 sequence,
                 device,
                 origin,

@@ -115,6 +115,25 @@ def test_a_second_model_is_told_apart_by_its_class() -> None:
     assert any(module.startswith("Net#2.") for module in modules)
 
 
+def test_a_thread_from_before_the_recording_is_named_as_unseen() -> None:
+    net, begun, finish = Net(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.wait()
+        net(torch.randn(2, 8))
+        finish.set()
+
+    early = threading.Thread(target=work, name="early bird")
+    early.start()
+    with memprof.trace() as traced:
+        begun.set()
+        finish.wait()
+    early.join()
+    remarks = {remark.code: remark.text for remark in traced.trace.warnings}
+    assert "early bird" in remarks["thread"]
+    assert modules_by_op(traced.trace, "aten.addmm.default") == []
+
+
 def test_threads_have_phases_of_their_own() -> None:
     net = Net()
     with memprof.trace() as traced:

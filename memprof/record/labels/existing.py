@@ -67,6 +67,6 @@ class Existing:
                 backward.label_gradient(tensor, scope)
         for optimizer in self.optimizers:
             optimizers.label_parameters(scope, optimizer)
-            optimizers.label_state(scope, optimizer)
+            optimizers.label_state(scope, optimizer, named=False)
         for cache in self.caches:
             caches.label_object(scope, cache)

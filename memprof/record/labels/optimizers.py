@@ -82,7 +82,7 @@ class Optimizers:
                 self._storages.label(parameter, PARAMETER, scope)
                 self._backward.label_gradient(parameter, scope)
 
-    def label_state(self, scope: Scope, optimizer: Optimizer) -> None:
+    def label_state(self, scope: Scope, optimizer: Optimizer, *, named: bool = True) -> None:
         """Labels every tensor of the state by the parameter it belongs to and its own key."""
         for group in optimizer.param_groups:
             for parameter in group["params"]:
@@ -90,8 +90,8 @@ class Optimizers:
         for parameter, state in list(optimizer.state.items()):
             owner = self._name_of(parameter)
             for path, tensor in tensors_in(state):
-                name = f"{owner}.{path}" if owner else path
-                self._storages.label(tensor, STATE, scope, self._number(name))
+                name = self._number(f"{owner}.{path}" if owner else path) if named else 0
+                self._storages.label(tensor, STATE, scope, name)
 
     def _name_of(self, parameter: object) -> str:
         for storage in storages_of(parameter):

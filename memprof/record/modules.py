@@ -66,6 +66,12 @@ class Paths:
             return prefix.rstrip(".") or type(owner).__name__
         return prefix + ".".join(reversed(names))
 
+    def name_in(self, module: Module, name: str) -> str:
+        """The full name of what `module` holds as `name`, as in the owner's state_dict."""
+        names = [name]
+        owner = self._climb(module, names)
+        return self._prefix(owner) + ".".join(reversed(names))
+
     def owner_of(self, module: Module) -> Module:
         """The outermost module that holds `module`, or itself."""
         return self._climb(module, [])

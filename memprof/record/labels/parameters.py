@@ -88,9 +88,8 @@ class Parameters:
     def label_module(self, scope: Scope, module: Module) -> None:
         """Labels what one module holds itself, with full names."""
         path = self._paths.number_of(module)
-        prefix = self._paths.path_of(module)
         for kind, held in ((PARAMETER, module._parameters), (BUFFER, module._buffers)):
             for name, tensor in list(held.items()):
                 if tensor is not None:
-                    full = self._number(f"{prefix}.{name}")
+                    full = self._number(self._paths.name_in(module, name))
                     self._storages.label(tensor, kind, scope, full, path)

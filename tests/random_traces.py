@@ -7,9 +7,20 @@ import random
 from memprof.trace import LABELS
 from tests.trace_builder import TraceBuilder
 
-PHASES = ("forward", "backward", "optimizer", "prefill", "decode", "recompute", "load", "train")
+PHASES = (
+    "forward",
+    "backward",
+    "optimizer",
+    "prefill",
+    "decode",
+    "recompute",
+    "load",
+    "train",
+    "block",
+)
 MODULES = ("", "model", "model.layers.0.mlp", "model.layers.1.mlp", "model.layers.1.attn.q")
 OPS = ("aten::mm", "aten::add", "aten::empty")
+THREADS = (1, 1, 1, 7)
 DEVICES = ("cpu", "cuda:0", "cuda:1")
 
 
@@ -23,8 +34,8 @@ class RandomProgram:
         self.alive: list[int] = []
         self.ever: list[int] = []
         self.depth = 0
-        if self.chance.random() < 0.5:
-            self.build.fact("call", {"root": "m", "phase": 1, "grad": True})
+        for grad in self.chance.choice(((), (True,), (False,), (True, False))):
+            self.build.fact("call", {"root": "m", "phase": 1, "grad": grad})
 
     def run(self, turns: int) -> TraceBuilder:
         actions = (self.birth, self.death, self.label, self.scope, self.other)
@@ -62,15 +73,22 @@ class RandomProgram:
         if self.depth and self.chance.random() < 0.55:
             self.build.end_phase()
             self.depth -= 1
-        elif self.depth < 4:
-            self.build.begin_phase(self.chance.choice(PHASES))
+        elif self.depth < 7:
+            names = PHASES if self.chance.random() < 0.6 else PHASES[-2:]
+            thread = self.chance.choice(THREADS)
+            self.build.begin_phase(self.chance.choice(names), thread=thread)
             self.depth += 1
 
     def other(self) -> None:
-        self.chance.choice((self.build.step, self.build.tick, self.node, self.inside))()
+        actions = (self.build.step, self.step_now, self.build.tick, self.node, self.inside)
+        self.chance.choice(actions)()
+
+    def step_now(self) -> None:
+        self.build.row("steps", self.build.now, 0)
 
     def node(self) -> None:
-        self.build.sequence(self.chance.randrange(50), self.chance.choice(MODULES))
+        number, thread = self.chance.randrange(50), self.chance.choice(THREADS)
+        self.build.sequence(number, self.chance.choice(MODULES), thread=thread)
 
     def inside(self) -> None:
         size, device = self.chance.randrange(20_000), self.chance.choice(self.devices)

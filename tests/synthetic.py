@@ -28,19 +28,19 @@ BLOCK_PARAMETERS = {
 }
 #: Of one block's forward: module, op, width in hidden units, whether backward needs it.
 BLOCK_OUTPUTS = (
-    ("ln_1", "aten::native_layer_norm", 1, True),
-    ("attn.c_attn", "aten::addmm", 3, True),
-    ("attn", "aten::_scaled_dot_product_flash_attention_for_cpu", 1, True),
-    ("attn.c_proj", "aten::addmm", 1, False),
-    ("attn.resid_dropout", "aten::native_dropout", 1, True),
-    ("", "aten::add.Tensor", 1, True),
-    ("ln_2", "aten::native_layer_norm", 1, True),
-    ("mlp.c_fc", "aten::addmm", 4, True),
-    ("mlp.act", "aten::pow.Tensor_Scalar", 4, False),
-    ("mlp.act", "aten::tanh", 4, True),
-    ("mlp.act", "aten::mul.Tensor", 4, True),
-    ("mlp.c_proj", "aten::addmm", 1, False),
-    ("mlp.dropout", "aten::native_dropout", 1, True),
+    ("ln_1", "aten.native_layer_norm.default", 1, True),
+    ("attn.c_attn", "aten.addmm.default", 3, True),
+    ("attn", "aten._scaled_dot_product_flash_attention_for_cpu.default", 1, True),
+    ("attn.c_proj", "aten.addmm.default", 1, False),
+    ("attn.resid_dropout", "aten.native_dropout.default", 1, True),
+    ("", "aten.add.Tensor", 1, True),
+    ("ln_2", "aten.native_layer_norm.default", 1, True),
+    ("mlp.c_fc", "aten.addmm.default", 4, True),
+    ("mlp.act", "aten.pow.Tensor_Scalar", 4, False),
+    ("mlp.act", "aten.tanh.default", 4, True),
+    ("mlp.act", "aten.mul.Tensor", 4, True),
+    ("mlp.c_proj", "aten.addmm.default", 1, False),
+    ("mlp.dropout", "aten.native_dropout.default", 1, True),
 )
 
 
@@ -83,7 +83,7 @@ class _Training:
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> int:
         tensor = f"float32{list(shape)}"
-        weight = self.born(_bytes(shape), op="aten::empty.memory_format", tensor=tensor)
+        weight = self.born(_bytes(shape), op="aten.empty.memory_format", tensor=tensor)
         self.build.label(weight, "parameter", name=name, module=name.rpartition(".")[0])
         return weight
 
@@ -107,7 +107,7 @@ class _Training:
         self.build.step()
         while self.gradients:
             self.die(self.gradients.popitem()[1])
-        tokens = self.born(BATCH * CONTEXT * 8, op="aten::randint", tensor="int64[4, 128]")
+        tokens = self.born(BATCH * CONTEXT * 8, op="aten.randint.default", tensor="int64[4, 128]")
         self.build.label(tokens, "input", name="input_ids")
         with self.build.phase("forward", batch=BATCH, tokens=CONTEXT, context=0):
             logits = self.forward()
@@ -125,7 +125,9 @@ class _Training:
             for module, op, width, kept in BLOCK_OUTPUTS:
                 self.forward_op(f"transformer.h.{layer}.{module}".rstrip("."), op, width, kept)
         nbytes = BATCH * CONTEXT * VOCABULARY * FLOAT
-        logits = self.born(nbytes, op="aten::mm", module="lm_head", stack="train_gpt.py:41 step")
+        logits = self.born(
+            nbytes, op="aten.mm.default", module="lm_head", stack="train_gpt.py:41 step"
+        )
         self.build.label(logits, "saved_for_backward", module="lm_head")
         return logits
 
@@ -146,7 +148,7 @@ class _Training:
             while self.saved:
                 number -= 1
                 made, module = self.saved.pop()
-                flow = self.born(_activation(1)[0], op="aten::mm", sequence=number)
+                flow = self.born(_activation(1)[0], op="aten.mm.default", sequence=number)
                 self.die(made)
                 if module.endswith(".mlp.dropout"):
                     self.block_gradients(module.removesuffix("mlp.dropout"), number)
@@ -160,16 +162,16 @@ class _Training:
             self.gradient(prefix + name, sequence)
 
     def gradient(self, name: str, sequence: int) -> None:
-        about: dict[str, Any] = {"op": "aten::mm", "sequence": sequence}
+        about: dict[str, Any] = {"op": "aten.mm.default", "sequence": sequence}
         self.gradients[name] = self.born(_bytes(self.shapes[name]), **about)
 
     def optimizer_step(self) -> None:
         for name, shape in self.shapes.items():
             if not self.stepped:
                 for state in ("exp_avg", "exp_avg_sq"):
-                    made = self.born(_bytes(shape), op="aten::zeros_like")
+                    made = self.born(_bytes(shape), op="aten.zeros_like.default")
                     self.build.label(made, "optimizer_state", name=f"{name}.{state}")
-            self.die(self.born(_bytes(shape), op="aten::_foreach_sqrt"))
+            self.die(self.born(_bytes(shape), op="aten._foreach_sqrt.default"))
         if not self.stepped:
             self.build.fact("optimizer", _optimizer_fact(self.shapes))
         self.stepped = True
@@ -183,9 +185,9 @@ class _Training:
     def pad(self, events: int) -> None:
         with self.build.phase("evaluate"):
             while self.events + 2 <= events:
-                self.die(self.born(1_024, op="aten::mul.Tensor"))
+                self.die(self.born(1_024, op="aten.mul.Tensor"))
             if self.events < events:
-                self.born(1_024, op="aten::mul.Tensor")
+                self.born(1_024, op="aten.mul.Tensor")
 
 
 def _parameter_shapes() -> dict[str, tuple[int, ...]]:

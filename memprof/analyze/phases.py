@@ -39,7 +39,6 @@ def phase_at(trace: Trace, time_ns: int) -> int:
     """Number of the phase that began last of those open at `time_ns`; 0 where none is."""
     phases = trace.phases
     is_open = (phases.begin_ns <= time_ns) & ((phases.end_ns < 0) | (phases.end_ns >= time_ns))
-    is_open[0] = False
     candidates = np.flatnonzero(is_open)
     return int(candidates[np.argmax(phases.begin_ns[candidates])]) if len(candidates) else 0
 

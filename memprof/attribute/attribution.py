@@ -12,7 +12,7 @@ from memprof.attribute.lifetime import NEVER, Flags, Lifetimes, forward_born, li
 from memprof.attribute.modules import birth_modules
 from memprof.attribute.observed import observe
 from memprof.attribute.rules import RULE_CATEGORY, RULES, rule_number
-from memprof.trace import ORIGINS, Trace
+from memprof.trace import LABELS, ORIGINS, Trace
 from memprof.trace.document import Ints
 
 Small = npt.NDArray[np.uint8]
@@ -69,9 +69,10 @@ def _lifetime_rules(trace: Trace, lives: Lifetimes) -> list[tuple[str, Flags]]:
     return [
         ("alive_at_backward", forward & backward_soon),
         ("recomputed", lives.born_in("recompute") & (lives.died_ns > phase_end)),
+        ("outlived_forward", _left_behind(trace, lives) & (lives.died_ns > phase_end)),
         ("within_phase", lives.died & (lives.died_ns <= phase_end)),
         ("short_lived", lives.died & (lives.died_ns <= lives.horizon_ns)),
-        ("awaits_backward", forward & (alive_at == NEVER) & ~lives.died & _gradients_wanted(trace)),
+        ("awaits_backward", forward & (alive_at == NEVER) & ~lives.died & any(_gradients(trace))),
         ("cut_off", lives.cut_off()),
     ]
 
@@ -82,5 +83,19 @@ def _unseen(trace: Trace) -> Flags:
     return flags
 
 
-def _gradients_wanted(trace: Trace) -> bool:
-    return any(call.get("grad") is True for call in trace.facts_of("call"))
+def _left_behind(trace: Trace, lives: Lifetimes) -> Flags:
+    """What a forward that no backward follows hands to nobody: its graph, or its error, keeps it.
+
+    Only told where every call had gradients on; a forward without them keeps nothing.
+    """
+    gradients = _gradients(trace)
+    if not gradients or not all(gradients):
+        return np.zeros(len(trace.allocations), bool)
+    returned = np.zeros(len(trace.allocations), bool)
+    returned[trace.labels.allocation[trace.labels.kind == LABELS.index("output")]] = True
+    return lives.born_in("forward") & ~returned & lives.died & (lives.died_ns <= lives.horizon_ns)
+
+
+def _gradients(trace: Trace) -> list[bool]:
+    """Whether gradients were on, by style of call of a model."""
+    return [call.get("grad") is True for call in trace.facts_of("call")]

@@ -44,13 +44,12 @@ class Lifetimes:
         return named
 
     def phase_end_ns(self) -> Ints:
-        """End of the phase of birth; -1 outside phases, and in a user's that encloses others."""
+        """End of the phase of birth; -1 in a user's that encloses others, and in phase 0."""
         phases = self.trace.phases
         ends = np.where(phases.end_ns < 0, NEVER, phases.end_ns)
         encloses = np.zeros(len(phases), bool)
         encloses[phases.parent] = True
         closed = _named(self.trace, AUTOMATIC_PHASES) | ~encloses
-        closed[0] = False
         return np.where(closed, ends, -1)[self.phase]
 
     def next_backward_ns(self) -> Ints:

@@ -41,6 +41,7 @@ _ORDER: Final = (
     Rule("unseen_birth", "unattributed", "its birth was not seen and nothing names it"),
     Rule("alive_at_backward", "activations", "it was made in a forward and lived on into backward"),
     Rule("recomputed", "activations", "it was recomputed and outlived the recomputation"),
+    Rule("outlived_forward", "activations", "a forward with gradients made it and left it behind"),
     Rule("within_phase", "temporary", "it was born and died within one phase"),
     Rule("short_lived", "temporary", "it died by the end of the step after its own"),
     Rule("output", "temporary", "the model returned it", "output"),

@@ -90,7 +90,6 @@ def _moments(index: Ints, chosen: Flags, count: int, default: int) -> Ints:
 
 def _previous(ids: Ints, previous: Ints) -> Ints:
     place, known = find(ids, previous)
-    known &= previous >= 0
     own: npt.NDArray[Any] = np.arange(len(ids))
     if (place[known] >= own[known]).any():
         raise DamageError("an allocation continues a later one")

@@ -161,6 +161,19 @@ def test_a_phase_that_contains_itself_has_a_path_all_the_same() -> None:
     assert len(device.peak.phase) < 1000
 
 
+def test_a_birth_belongs_to_the_phase_that_its_own_thread_is_in() -> None:
+    build = TraceBuilder()
+    number = build.begin_phase("forward", thread=1)
+    elsewhere = (build.string("decode"), 0, 2, build.tick(), -1, -1, -1, -1)
+    build.row("phases", number + 1, *elsewhere)
+    build.alloc(4)
+
+    device = Analysis(build.trace()).device("cpu")
+
+    assert device.peak.phase == "forward"
+    assert device.at_time(build.now).phase == "decode"
+
+
 def test_what_is_open_at_one_time_is_the_phase_that_began_last() -> None:
     build = TraceBuilder()
     build.begin_phase("train")

@@ -62,6 +62,18 @@ def test_the_largest_tensors_come_first_and_alike_ones_together() -> None:
     assert len(report(inference().trace(), top=1)["devices"]["cpu"]["peak"]["top"]) == 1
 
 
+def test_numbers_in_names_of_several_alike_tensors_become_stars() -> None:
+    build = TraceBuilder()
+    for layer in (8, 9, 10):
+        build.alloc(5, module=f"h.{layer}.mlp", label="parameter", name=f"h.{layer}.mlp.w1")
+    build.alloc(4, module="h.11.mlp")
+
+    several, single = report(build.trace())["devices"]["cpu"]["peak"]["top"]
+
+    assert (several["module"], several["name"]) == ("h.*.mlp", "h.*.mlp.w*")
+    assert (single["module"], single["count"]) == ("h.11.mlp", 1)
+
+
 def test_workspaces_are_told_apart_from_what_was_seen() -> None:
     unseen = report(inference().trace())["devices"]["cpu"]["unseen"]
 

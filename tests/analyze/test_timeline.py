@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from memprof.analyze import Analysis, Timeline
+from memprof.analyze import Analysis
 from memprof.trace import CATEGORIES, read
 from tests.analyze.oracle import Replay, State
 from tests.random_traces import RandomProgram
@@ -31,7 +31,8 @@ def windows(seed: int, count: int) -> list[tuple[int, int, int]]:
     last = int(analysis.trace.events.time_ns[-1])
     found = []
     for _ in range(count):
-        begin, end = sorted(chance.choices(range(BEGIN_NS - 5000, last + 5000), k=2))
+        times = range(BEGIN_NS - 5 * TICK_NS, last + 5 * TICK_NS, chance.choice((1, TICK_NS)))
+        begin, end = sorted(chance.choices(times, k=2))
         found.append((begin, end, chance.choice((1, 2, 7, 30))))
     return [*found, (BEGIN_NS, last, 10), (last + 10, last + 20, 3), (BEGIN_NS, BEGIN_NS, 4)]
 
@@ -115,25 +116,22 @@ def test_a_short_peak_of_one_event_survives_a_hundred_thousand() -> None:
     assert line.shown < 20
 
 
-def test_hidden_categories_leave_the_choice_of_points_to_the_others() -> None:
-    build = TraceBuilder()
-    build.step()
-    for number in range(1000):
-        weight = build.alloc(1000 + number % 7, label="parameter")
-        build.free(build.alloc(5 if number != 400 else 50), weight)
-    device = Analysis(build.trace()).device("cpu")
-    temporary = CATEGORIES.index("temporary")
+@pytest.mark.parametrize("seed", range(12))
+def test_hidden_categories_leave_the_choice_of_points_to_the_others(seed: int) -> None:
+    analysis, replays = case(seed)
+    chosen = random.Random(seed).sample(CATEGORIES, 1 + seed % 3)
 
-    def shown(line: Timeline) -> set[int]:
-        return set(line.by_category[temporary].tolist())
+    def visible(state: State) -> int:
+        return sum(state.by_category[category] for category in chosen)
 
-    assert 50 in shown(device.downsample(buckets=3))
-    for names in (["temporary"], ["temporary", "gradients"]):
-        line = device.downsample(buckets=3, categories=names)
-        assert shown(line) >= {0, 5, 50}
-        assert line.total.tolist() == line.by_category.sum(axis=0).tolist()
-    only = device.downsample(buckets=100, categories=["temporary"])
-    assert (only.by_category[temporary] == 5).sum() >= 90
+    for name, replay in replays.items():
+        for begin, end, buckets in windows(seed, 8):
+            line = analysis.device(name).downsample(begin, end, buckets, chosen)
+            shown = set(line.event[1:-1].tolist())
+            for states in buckets_of(replay.window(begin, end), begin, end, buckets):
+                for extreme in (max, min):
+                    assert not states or extreme(states, key=visible).event in shown
+            assert line.total.tolist() == line.by_category.sum(axis=0).tolist()
 
 
 def test_the_whole_trace_is_the_default_window() -> None:

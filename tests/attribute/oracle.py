@@ -23,6 +23,24 @@ BY_LABEL = (
 )
 
 
+def birth_module(trace: Trace, number: int) -> int:
+    """The module, as a string number, at work when an allocation was born."""
+    module = int(trace.allocations.module[number])
+    sequence = int(trace.allocations.sequence[number])
+    if module or sequence < 0 or not len(trace.sequences.sequence):
+        return module
+    phase = int(trace.allocations.phase[number])
+    thread = trace.phases.thread[phase] if phase else trace.sequences.thread[0]
+    rows = zip(
+        trace.sequences.thread, trace.sequences.sequence, trace.sequences.module, strict=True
+    )
+    best, found = -1, 0
+    for row_thread, begin, made_by in rows:
+        if row_thread == thread and best <= begin <= sequence:
+            best, found = int(begin), int(made_by)
+    return found
+
+
 @dataclass
 class Row:
     """One allocation as a person would note it down."""
@@ -65,7 +83,7 @@ class Judge:
             for number in range(len(trace.phases))
         ]
         self.steps = trace.steps.begin_ns.tolist()
-        self.wants_gradients = any(call.get("grad") for call in trace.facts_of("call"))
+        self.gradients = [bool(call.get("grad")) for call in trace.facts_of("call")]
 
     def category(self, number: int) -> str:
         labels = self.labels(number)
@@ -78,7 +96,7 @@ class Judge:
         row = self.rows[number]
         if row.origin in ("before", "found") and not labels:
             return "unattributed"
-        return self.by_lifetime(row, "output" in labels)
+        return self.by_lifetime(row, "output" in labels, "output" in row.labels)
 
     def labels(self, number: int) -> list[str]:
         """Own labels, the latest first, then those of the allocations it continues."""
@@ -88,7 +106,7 @@ class Judge:
             number = self.rows[number].previous
         return found
 
-    def by_lifetime(self, row: Row, output: bool) -> str:
+    def by_lifetime(self, row: Row, output: bool, returned: bool) -> str:
         phase = self.automatic(row.phase)
         name = self.phases[phase]["name"]
         begins = [p["begin"] for p in self.phases if p["name"] == "backward"]
@@ -99,12 +117,17 @@ class Judge:
         end = self.closing_time(phase)
         if name == "recompute" and row.died > end:
             return "activations"
+        soon_dead = row.died < INFINITY and row.died <= horizon
+        all_with_gradients = bool(self.gradients) and all(self.gradients)
+        left_behind = name == "forward" and row.died > end and not returned
+        if left_behind and soon_dead and all_with_gradients:
+            return "activations"
         if row.died < INFINITY and (row.died <= end or row.died <= horizon):
             return "temporary"
         if output:
             return "temporary"
         waits = later == INFINITY and row.died == INFINITY
-        if name in FORWARD and waits and self.wants_gradients:
+        if name in FORWARD and waits and any(self.gradients):
             return "activations"
         return "unattributed"
 

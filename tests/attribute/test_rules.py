@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from memprof.attribute import REASONS, RULES, attribute
-from memprof.trace import CATEGORIES, LABELS
+from memprof.trace import LABELS
+from tests.attribute.verdicts import verdicts
 from tests.trace_builder import TraceBuilder
-
-
-def verdicts(build: TraceBuilder, **how: Any) -> list[tuple[str, str]]:
-    """Category and rule of every allocation."""
-    found = attribute(build.trace(**how))
-    return [
-        (CATEGORIES[category], RULES[rule])
-        for category, rule in zip(found.category, found.rule, strict=True)
-    ]
-
 
 EXPECTED = {
     "parameter": "weights",
@@ -206,6 +195,24 @@ def test_a_forward_without_its_backward_holds_activations_only_where_gradients_w
     assert after_forward(False) == [("unattributed", "unknown"), ("temporary", "output")]
 
 
+def test_what_a_forward_that_failed_leaves_behind_is_an_activation() -> None:
+    def after_failure(*grads: bool) -> list[tuple[str, str]]:
+        build = TraceBuilder()
+        for grad in grads:
+            build.fact("call", {"root": "m", "phase": 1, "grad": grad})
+        build.step()
+        with build.phase("forward"):
+            build.free(build.alloc(1))
+            kept, returned = build.alloc(2), build.alloc(3, label="output")
+        build.free(kept, returned)
+        return verdicts(build)
+
+    inside, returned = ("temporary", "within_phase"), ("temporary", "short_lived")
+    assert after_failure(True) == [inside, ("activations", "outlived_forward"), returned]
+    for grads in ((), (False,), (True, False)):
+        assert after_failure(*grads) == [inside, ("temporary", "short_lived"), returned]
+
+
 def test_a_resized_storage_stays_what_it_was_through_a_long_chain() -> None:
     build = TraceBuilder()
     last = build.alloc(1, label="kv_cache", name="cache.0.keys", module="model")
@@ -283,63 +290,6 @@ def test_what_a_label_says_an_allocation_belongs_to_counts_more_than_where_it_wa
 
     assert [trace.strings[number] for number in found.module] == ["model.linear", "model.mul"]
     assert [trace.strings[number] for number in found.birth_module] == ["model.mul"] * 2
-
-
-def interrupted(turns: int) -> TraceBuilder:
-    """A training that is killed in the backward of its last step."""
-    build = TraceBuilder()
-    build.fact("call", {"root": "m", "phase": 1, "grad": True})
-    for turn in range(turns):
-        build.step()
-        build.begin_phase("forward")
-        kept = build.alloc(100, op="aten::mm", module="m.linear")
-        if turn == turns - 1:
-            break
-        build.end_phase()
-        with build.phase("backward"):
-            gradient = build.alloc(50, op="aten::mm", module="m.linear")
-            build.free(kept)
-        build.label(gradient, "gradient")
-        build.free(gradient)
-    build.alloc(100, op="aten::add", module="m.linear")
-    return build
-
-
-def test_what_an_early_end_leaves_open_is_told_by_its_like_in_earlier_steps() -> None:
-    cut = verdicts(interrupted(3), complete=False)
-
-    assert cut[4:] == [("activations", "alike"), ("activations", "awaits_backward")]
-
-
-def test_without_a_like_an_interrupted_forward_with_gradients_holds_activations() -> None:
-    cut = verdicts(interrupted(1), complete=False)
-
-    assert cut == [("activations", "awaits_backward")] * 2
-
-
-def test_in_a_whole_trace_nothing_is_told_by_its_like() -> None:
-    rules = {rule for _, rule in verdicts(interrupted(3))}
-
-    assert "alike" not in rules
-    assert "cut_off" not in rules
-
-
-def test_the_like_must_be_earlier_and_alike_in_every_trait() -> None:
-    def last(**changes: Any) -> tuple[str, str]:
-        build = TraceBuilder()
-        same: dict[str, Any] = {"op": "aten::mm", "module": "m", "device": "cpu", "nbytes": 100}
-        nbytes = same.pop("nbytes")
-        with build.phase("prefill"):
-            build.free(build.alloc(nbytes, label="kv_cache", **same))
-        build.begin_phase(changes.pop("phase", "prefill"))
-        build.alloc(changes.pop("nbytes", nbytes), **same | changes)
-        build.label(build.alloc(nbytes + 1, **same), "parameter")
-        return verdicts(build, complete=False)[1]
-
-    assert last() == ("kv_cache", "alike")
-    for change in ({"op": "aten::bmm"}, {"module": "n"}, {"device": "cuda:0"}, {"phase": "decode"}):
-        assert last(**change) == ("temporary", "cut_off")
-    assert last(nbytes=101) == ("temporary", "cut_off")
 
 
 def test_every_rule_has_a_reason_that_reads_on_after_because() -> None:

@@ -69,6 +69,7 @@ def packed(raw: bytes) -> dict[str, str]:
         (good() | {"b": 7}, 10),
         (good() | {"b": "not base64!"}, 10),
         (good() | {"b": "é"}, 10),
+        (good() | {"b": good()["b"][:4] + "!" + good()["b"][4:]}, 10),
         (good() | {"b": base64.b64encode(b"not zlib").decode()}, 10),
         (good() | {"b": good()["b"][:-8]}, 10),
         (good(), 9),

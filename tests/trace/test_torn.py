@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import random
 import signal
 import subprocess
@@ -149,6 +148,7 @@ def test_garbage_in_the_middle_is_damage_and_no_early_end() -> None:
                 read(io.BytesIO(text))
 
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = """
     import sys
     from tests.trace_builder import TraceBuilder
@@ -172,7 +172,7 @@ def test_a_program_killed_while_it_writes_leaves_what_it_had_flushed(tmp_path: P
     path = tmp_path / "trace.json"
     code = textwrap.dedent(PROGRAM)
     with subprocess.Popen(
-        [sys.executable, "-c", code, path], stdout=subprocess.PIPE, env=os.environ, text=True
+        [sys.executable, "-c", code, path], stdout=subprocess.PIPE, cwd=ROOT, text=True
     ) as program:
         assert program.stdout is not None
         flushed = [int(program.stdout.readline()) for _ in range(3)][-1]

@@ -1,0 +1,129 @@
+"""Measured against estimated: each category at its own highest, and what explains the gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from memprof.analyze.analysis import Analysis
+from memprof.analyze.expected import at_high_water, at_moment
+from memprof.analyze.explain import explain
+from memprof.analyze.moment import Moment
+from memprof.analyze.report import trace_document
+from memprof.analyze.run_facts import RunFacts, run_facts
+from memprof.estimate import Estimate
+from memprof.trace import CATEGORIES
+
+__all__ = ["CategoryComparison", "compare", "compare_document", "estimate_at_peak"]
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryComparison:
+    """One category of one device, measured and estimated.
+
+    Attributes:
+        device, category: what is compared.
+        measured_bytes: the category's own high-water mark.
+        estimated_bytes: None where there is no formula.
+        error_bytes: measured minus estimated.
+        error_percent: the same in percent of what was measured; None where nothing was.
+        explanation: why they differ, or which moment it was.
+        formula: how the estimate comes about.
+        assumptions: what the estimate takes for granted.
+        event: the event of the trace after which the mark was first reached, -1 if never.
+    """
+
+    device: str
+    category: str
+    measured_bytes: int
+    estimated_bytes: int | None
+    error_bytes: int | None
+    error_percent: float | None
+    explanation: str
+    formula: str
+    assumptions: tuple[str, ...]
+    event: int
+
+
+def compare(analysis: Analysis) -> list[CategoryComparison]:
+    """Compares every category of every device, in the order of `CATEGORIES`."""
+    facts = run_facts(analysis.trace)
+    return [
+        _comparison(analysis, facts, device, category)
+        for device in analysis.devices
+        for category in CATEGORIES
+    ]
+
+
+def estimate_at_peak(analysis: Analysis, moment: Moment) -> dict[str, Estimate]:
+    """What analysis says each category needs at one moment of the run.
+
+    Returns:
+        An estimate for every category; its bytes are None where the moment leaves them open.
+    """
+    facts = run_facts(analysis.trace)
+    return {category: at_moment(analysis, facts, moment, category) for category in CATEGORIES}
+
+
+def compare_document(analysis: Analysis) -> dict[str, Any]:
+    """The comparison as plain data: what ``memprof compare --json`` prints."""
+    trace = analysis.trace
+    known = trace.header.get("devices", {})
+    devices: dict[str, Any] = {
+        device: {"name": known.get(device, {}).get("name"), "categories": {}}
+        for device in analysis.devices
+    }
+    for row in compare(analysis):
+        devices[row.device]["categories"][row.category] = _row_document(row)
+    return {
+        "schema": 1,
+        "trace": trace_document(trace),
+        "complete": trace.complete,
+        "warnings": [
+            {"code": remark.code, "text": remark.text, "count": remark.count}
+            for remark in trace.warnings
+        ],
+        "devices": devices,
+    }
+
+
+def _comparison(
+    analysis: Analysis, facts: RunFacts, device: str, category: str
+) -> CategoryComparison:
+    measured, event = analysis.device(device).category_peaks[category]
+    moment = analysis.device(device).at_event(event)
+    estimate = at_high_water(analysis, facts, moment, category)
+    error = None if estimate.bytes is None else measured - estimate.bytes
+    return CategoryComparison(
+        device=device,
+        category=category,
+        measured_bytes=measured,
+        estimated_bytes=estimate.bytes,
+        error_bytes=error,
+        error_percent=_percent(error, measured),
+        explanation=explain(analysis, facts, moment, category, measured, estimate),
+        formula=estimate.formula,
+        assumptions=estimate.assumptions,
+        event=event,
+    )
+
+
+def _percent(error: int | None, measured: int) -> float | None:
+    if error is None:
+        return None
+    if measured == 0:
+        return 0.0 if error == 0 else None
+    return 100 * error / measured
+
+
+def _row_document(row: CategoryComparison) -> dict[str, Any]:
+    return {
+        "measured_bytes": row.measured_bytes,
+        "estimated_bytes": row.estimated_bytes,
+        "error_bytes": row.error_bytes,
+        "error_percent": row.error_percent,
+        "explanation": row.explanation,
+        "formula": row.formula,
+        "assumptions": list(row.assumptions),
+        "event": row.event,
+    }

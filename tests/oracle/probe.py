@@ -1,0 +1,150 @@
+"""Runs programs in a process whose CPU allocator is counted, and writes down both truths.
+
+    LD_PRELOAD=interposer.so python -m tests.oracle.probe interposer.so plain 'GPT' 'CNN' > out.json
+
+Every program runs twice from the same seed: first without tracing, which also lets oneDNN take
+the scratch memory that it keeps, then traced.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import importlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+import memprof
+from memprof.record.session import active
+from tests.oracle.counter import Counter
+from tests.oracle.outcome import Claim, Outcome, Program
+
+
+class SkipProgram(Exception):
+    """Raised by a program that cannot run here."""
+
+
+class Probe:
+    """What a program is given: `traced` to run its part in, `holds` to say what it knows."""
+
+    def __init__(self, counter: Counter, *, tracing: bool) -> None:
+        self._counter = counter
+        self.tracing = tracing
+        self.outcome = Outcome()
+
+    @contextmanager
+    def traced(self) -> Iterator[None]:
+        """Records the block, and counts beside it."""
+        if not self.tracing:
+            yield
+            return
+        out, counter = self.outcome, self._counter
+        gc.collect()
+        with memprof.trace() as tracing:
+            out.before = counter.live() - known_bytes()
+            counter.reset_peak()
+            try:
+                yield
+            finally:
+                out.true_peak = counter.peak() - out.before
+                out.true_end = counter.live() - out.before
+        self._read(tracing)
+
+    def _read(self, tracing: memprof.api.Tracing) -> None:
+        out, trace, device = self.outcome, tracing.trace, tracing.analysis.device("cpu")
+        out.traced_peak = device.peak.requested_bytes
+        out.peak_with_workspaces = device.peak_with_workspaces.bytes
+        out.traced_end = device.end.requested_bytes
+        out.by_category = device.peak.by_category
+        out.category_peaks = {name: peak.bytes for name, peak in device.category_peaks.items()}
+        out.events = len(trace.events)
+        out.remarks = {remark.code: remark.text for remark in trace.warnings}
+        out.modules = sorted({row.module for row in device.peak.live().rows()})
+        out.phases = [trace.strings[number] for number in trace.phases.name[1:]]
+        for claim in out.claims:
+            claim.measured = device.at_time(claim.time_ns).by_category[claim.category]
+
+    def holds(self, category: str, *tensors: torch.Tensor | None) -> None:
+        """Claims that a category holds exactly the storages of these tensors at this moment."""
+        if self.tracing:
+            claim = Claim(category, time.perf_counter_ns(), bytes_of(tensors))
+            self.outcome.claims.append(claim)
+
+    def value(self, *values: torch.Tensor) -> None:
+        """Notes results, to be compared bit by bit with those of the run without tracing."""
+        for value in values:
+            raw = value.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
+            self.outcome.hashes.append(hashlib.sha256(raw).hexdigest())
+
+    def fact(self, name: str, value: object) -> None:
+        """Notes something a test wants to know of the traced run."""
+        self.outcome.facts[name] = value
+
+    def skip(self, reason: str) -> None:
+        raise SkipProgram(reason)
+
+
+def known_bytes() -> int:
+    """Bytes that the running recording says are alive."""
+    session = active()
+    assert session is not None
+    return sum(ref.nbytes for ref in session.storages.live.values() if ref is not None)
+
+
+def bytes_of(tensors: tuple[torch.Tensor | None, ...]) -> int:
+    """Bytes of the distinct storages under some strided or sparse tensors."""
+    sizes: dict[int, int] = {}
+    for tensor in tensors:
+        for part in _parts(tensor):
+            storage = part.untyped_storage()
+            sizes[storage._cdata] = storage.nbytes()
+    return sum(sizes.values())
+
+
+def _parts(tensor: torch.Tensor | None) -> list[torch.Tensor]:
+    if tensor is None:
+        return []
+    return [tensor._indices(), tensor._values()] if tensor.is_sparse else [tensor]
+
+
+def run(program: Program, counter: Counter) -> Outcome:
+    """Runs a program without tracing and, from the same seed, with it."""
+    hashes: list[str] = []
+    for tracing in (False, True):
+        probe = Probe(counter, tracing=tracing)
+        torch.manual_seed(0)
+        try:
+            program.run(probe)
+        except SkipProgram as skip:
+            return Outcome(skipped=str(skip))
+        except Exception:
+            return Outcome(error=traceback.format_exc())
+        if not tracing:
+            hashes = probe.outcome.hashes
+        gc.collect()
+    probe.outcome.plain_hashes = hashes
+    return probe.outcome
+
+
+def main(library: str, group: str, *chosen: str) -> None:
+    torch.set_num_threads(1)
+    counter = Counter(Path(library))
+    programs: dict[str, Program] = importlib.import_module(f"tests.oracle.programs.{group}").PROGRAMS
+    outcomes = {}
+    for name in chosen or programs:
+        begun = time.perf_counter()
+        outcomes[name] = asdict(run(programs[name], counter))
+        print(f"{name}: {time.perf_counter() - begun:.2f} s", file=sys.stderr)
+    json.dump(outcomes, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -229,7 +229,7 @@ def step() -> None:
     """Marks the end of one turn of the training or generation loop."""
     session = _session()
     if session is not None:
-        session.scopes.turn(declared=True)
+        session.end_step()
 
 
 @contextmanager

@@ -95,6 +95,10 @@ class Backward:
         name, module = (named.name, named.module) if named else (0, 0)
         self._storages.label(gradient, GRADIENT, scope, name, module)
 
+    def label_kept(self, tensors: list[torch.Tensor]) -> None:
+        """Labels what the graphs under tensors keep, for a backward that is yet to come."""
+        self._label_saved(tensors, [])
+
     def _label_saved(self, roots: Iterable[Any], leaves: list[torch.Tensor]) -> None:
         """Labels what the graph under `roots` keeps; adds the leaves that it reaches."""
         label_key = self._storages.label_key

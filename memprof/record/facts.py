@@ -71,7 +71,10 @@ class Facts:
         groups = [
             {
                 "options": {k: _plain(v) for k, v in group.items() if k != "params"},
-                "parameters": [_described(parameter) for parameter in group["params"]],
+                "parameters": [
+                    {**_described(parameter), "gradient": parameter.grad is not None}
+                    for parameter in group["params"]
+                ],
             }
             for group in optimizer.param_groups
         ]

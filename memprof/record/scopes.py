@@ -11,6 +11,7 @@ import torch
 
 from memprof.record.journal import Journal, now_ns
 from memprof.record.nvtx_ranges import NvtxRanges
+from memprof.trace.schema import FORWARD_PHASES
 
 #: What a step's beginning is: guessed by memprof, declared by the user, or the very first.
 GUESSED, DECLARED, FIRST = 0, 1, 2
@@ -119,6 +120,19 @@ class Scopes:
                 self._sequence_rows((scope.thread, sequence_number(), scope.module))
                 return True
         return False
+
+    def settle(self, scope: Scope) -> None:
+        """Leaves the modules and phases that an interrupted call left open.
+
+        Called where no model can be at work. PyTorch's hooks see a call that raised an
+        `Exception`, but not one that a `KeyboardInterrupt` ended.
+        """
+        if scope.calls:
+            scope.calls.clear()
+            scope.module = 0
+            left = next((p for p in scope.phases if p.name in FORWARD_PHASES), None)
+            if left is not None and not left.by_user:
+                self.end(scope, left)
 
     def begin_loading(self, scope: Scope) -> None:
         """Opens the phase `load`, which lasts until the first other phase."""

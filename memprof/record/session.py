@@ -7,7 +7,6 @@ import platform
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 import torch
 
 from memprof.errors import AlreadyTracingError
+from memprof.record import interrupts
 from memprof.record.autograd import Backward
 from memprof.record.compiled import MODULE as COMPILED_MODULE
 from memprof.record.compiled import CompiledGraphs
@@ -102,7 +102,6 @@ class Session:
         self._imports = ImportWatch(
             {CACHE_MODULE: guard(self._caches.install), COMPILED_MODULE: guard(compiled.install)}
         )
-        self._existing_modules: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
         self._hook: DispatchHook | None = None
 
     def _hook_for(self, scope: Scope) -> DispatchHook:
@@ -133,6 +132,7 @@ class Session:
             self._threads,
         ):
             part.install(self._patches)
+        interrupts.install(self._patches)
         self._imports.start()
         self._patches.on_undo(self._imports.stop)
         self.scopes.begin_loading(scope)
@@ -143,7 +143,6 @@ class Session:
     def _find_existing(self, scope: Scope) -> None:
         try:
             existing = Existing()
-            self._existing_modules.update(existing.modules)
             existing.note_births(self.storages, scope)
             existing.note_labels(
                 scope,
@@ -180,8 +179,9 @@ class Session:
         return self.journal.close(summary)
 
     def _name_uncalled_models(self) -> None:
+        """Labels models that were loaded or copied, and never called, while the trace ran."""
         scope = self.scopes.current()
-        for module in list(self._existing_modules):
+        for module in Existing().modules:
             self._parameters.label_owner(scope, module)
 
     def forget(self) -> None:
@@ -197,6 +197,11 @@ class Session:
             full = f"{name}.{path}" if name and path else name or path
             number = self.journal.strings.number(full)
             self.storages.relabel(tensor, LABEL[f"tag:{category}"], scope, number)
+
+    def end_step(self) -> None:
+        """Ends a turn of the program's loop."""
+        self.scopes.settle(self.scopes.current())
+        self.scopes.turn(declared=True)
 
     def begin_phase(self, name: str) -> tuple[Scope, OpenPhase]:
         """Opens a phase that the user named."""

@@ -127,3 +127,16 @@ def test_caches_of_other_libraries_are_found_by_their_argument() -> None:
         for _ in range(3):
             model(torch.randn(2, 8), kv_cache=cache)
     assert traced.analysis.device("cpu").end.by_category["kv_cache"] == 3 * 2 * 8 * 4
+
+
+def test_a_graph_from_before_the_trace_keeps_activations() -> None:
+    model = nn.Linear(8, 8)
+    hidden = model(torch.ones(4, 8)).tanh()
+    out = hidden.pow(2).sum()
+    kept = hidden.untyped_storage().nbytes()
+    del hidden
+    with memprof.trace() as traced:
+        out.backward()
+    device = traced.analysis.device("cpu")
+    assert device.at_event(0).levels.series("activations").max() >= kept
+    assert device.end.by_category["activations"] == 0

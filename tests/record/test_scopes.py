@@ -81,6 +81,23 @@ def test_a_module_that_raises_is_left() -> None:
     assert phases_of(trace) == ["load", "forward", "forward"]
 
 
+def test_an_interrupted_call_is_left_at_the_end_of_the_step() -> None:
+    class Interrupted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise KeyboardInterrupt
+
+    net = Net()
+    with memprof.trace() as traced:
+        with pytest.raises(KeyboardInterrupt):
+            nn.Sequential(nn.Linear(8, 8), Interrupted())(torch.randn(2, 8))
+        memprof.step()
+        net(torch.randn(2, 8))
+        torch.randn(5)
+    trace = traced.trace
+    assert phases_of(trace) == ["load", "forward", "forward"]
+    assert trace.strings[trace.phases.name[trace.allocations.phase[-1]]] == ""
+
+
 def test_user_phases_nest_and_close_on_exceptions() -> None:
     with memprof.trace() as traced:
         with pytest.raises(ZeroDivisionError), memprof.phase("outer"), memprof.phase("inner"):

@@ -65,6 +65,7 @@ class Existing:
         for tensor in self.tensors:
             if tensor.is_leaf and tensor.grad is not None:
                 backward.label_gradient(tensor, scope)
+        backward.label_kept([tensor for tensor in self.tensors if tensor.grad_fn is not None])
         for optimizer in self.optimizers:
             optimizers.label_parameters(scope, optimizer)
             optimizers.label_state(scope, optimizer, named=False)

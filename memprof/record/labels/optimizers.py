@@ -48,6 +48,7 @@ class Optimizers:
             return
         try:
             scope = self._scopes.current()
+            self._scopes.settle(scope)
             unfinished = self._open.pop(id(optimizer), None)
             if unfinished is not None:
                 self._scopes.end(scope, unfinished[0])

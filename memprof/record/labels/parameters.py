@@ -42,6 +42,7 @@ class Parameters:
         ):
             patches.on_undo(register(self._registration_hook(kind)).remove)
         patches.replace(Module, "_apply", self._wrap_apply)
+        patches.replace(torch.nn.Parameter, "__deepcopy__", self._wrap_deepcopy)
 
     def _registration_hook(self, kind: int) -> Any:
         def registered(module: Module, name: str, tensor: torch.Tensor | None) -> None:
@@ -62,6 +63,17 @@ class Parameters:
             return result
 
         return _apply
+
+    def _wrap_deepcopy(self, deepcopy: Any) -> Any:
+        def __deepcopy__(parameter: torch.nn.Parameter, memo: Any) -> Any:
+            copied = deepcopy(parameter, memo)
+            try:
+                self._storages.label(copied, PARAMETER, self._scopes.current())
+            except Exception as error:
+                self._guard.note(error, "parameter copy")
+            return copied
+
+        return __deepcopy__
 
     def label_owner(self, scope: Scope, module: Module) -> None:
         """Labels everything that the outermost module around `module` holds, with full names."""

@@ -111,8 +111,8 @@ class Storages:
         device = self._devices.get(storage.device)
         if device is None:
             device = self._devices[storage.device] = self._strings.number(str(storage.device))
-        if device < 0:
-            return None
+        if device < 0 or (tensor is not None and tensor._is_zerotensor()):
+            return None  # a zero tensor names a size and has no memory
         ref = StorageRef(storage, self._on_death)  # type: ignore[arg-type]
         ref.key, ref.nbytes = storage._cdata, storage.nbytes()
         ref.labels = ref.name = ref.module = 0

@@ -140,3 +140,12 @@ def test_a_graph_from_before_the_trace_keeps_activations() -> None:
     device = traced.analysis.device("cpu")
     assert device.at_event(0).levels.series("activations").max() >= kept
     assert device.end.by_category["activations"] == 0
+
+
+def test_zero_tensors_have_no_memory() -> None:
+    with memprof.trace() as traced:
+        before = len(traced._session.storages.live)  # type: ignore[union-attr]
+        zero = torch._efficientzerotensor(1 << 20)
+        product = zero * torch.ones(1)
+        assert len(traced._session.storages.live) == before  # type: ignore[union-attr]
+    del zero, product

@@ -65,7 +65,7 @@ class Parameters:
         return _apply
 
     def _wrap_deepcopy(self, deepcopy: Any) -> Any:
-        def __deepcopy__(parameter: torch.nn.Parameter, memo: Any) -> Any:
+        def deep_copy(parameter: torch.nn.Parameter, memo: Any) -> Any:
             copied = deepcopy(parameter, memo)
             try:
                 self._storages.label(copied, PARAMETER, self._scopes.current())
@@ -73,7 +73,7 @@ class Parameters:
                 self._guard.note(error, "parameter copy")
             return copied
 
-        return __deepcopy__
+        return deep_copy
 
     def label_owner(self, scope: Scope, module: Module) -> None:
         """Labels everything that the outermost module around `module` holds, with full names."""

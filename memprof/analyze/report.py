@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from memprof.analyze.analysis import Analysis
@@ -9,6 +10,7 @@ from memprof.analyze.device import DeviceAnalysis
 from memprof.analyze.groups import TensorGroup, grouped_top
 from memprof.analyze.modules import module_table
 from memprof.analyze.moment import Moment
+from memprof.analyze.observer import out_of_place_sums
 from memprof.analyze.phases import end_ns, seconds
 from memprof.analyze.steps import StepRow, step_table
 from memprof.analyze.waterfall import waterfall
@@ -21,10 +23,11 @@ _HEADER = ("program", "rank", "torch", "python", "memprof", "recorder", "recorde
 def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dict[str, Any]:
     """Builds the report: a dict of ints, floats, strings and lists, ready for `json.dumps`.
 
-    Beside the keys that the design names, each device has `category_peaks` (each category's own
-    highest bytes and the event that reached them), `unseen` (the peak with the workspaces of
-    operations counted in), `steps` and `modules` (of the peak, paths cut to `depth` parts), and
-    each entry of `top` says how many alike tensors (`count`) it stands for.
+    `observer` says how recording itself changed what was allocated. Each device has, beside its
+    moments, `category_peaks` (each category's own highest bytes and the event that reached them),
+    `unseen` (the peak with the workspaces of operations counted in), `steps` and `modules` (of the
+    peak, paths cut to `depth` parts); each entry of `top` says how many alike tensors (`count`) it
+    stands for.
 
     Args:
         analysis: what to report on.
@@ -40,6 +43,7 @@ def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dic
             {"code": remark.code, "text": remark.text, "count": remark.count}
             for remark in trace.warnings
         ],
+        "observer": asdict(out_of_place_sums(trace)),
         "devices": {name: _device(analysis.device(name), top, depth) for name in analysis.devices},
     }
 

@@ -41,8 +41,12 @@ def steps_line(steps: Sequence[Data]) -> Iterator[RenderableType]:
 
 
 def _growth(steps: Sequence[Data]) -> str:
-    """What is left when a step ends, the first one aside, which builds what the others reuse."""
-    settled = [step["end_bytes"] for step in steps[1:]]
+    """What is left when a step ends.
+
+    The first step is left aside, as it builds what the others reuse, and so is the last, as it
+    may end with the program.
+    """
+    settled = [step["end_bytes"] for step in steps[1:-1] or steps[1:]]
     if len(set(settled)) == 1:
         return f"{size(settled[0])} stay when a step ends"
     return f"when a step ends {size(settled[0])} stay at first and {size(settled[-1])} at last"

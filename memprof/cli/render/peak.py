@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from rich.console import RenderableType
@@ -90,10 +91,21 @@ def largest(peak: Data) -> Iterator[RenderableType]:
 
 def _group_row(group: Data) -> Row:
     alike = f" ({group['count']} alike)" if group["count"] > 1 else ""
-    what = group["name"] or f"{group['module']} {_operation(group['op'])}".strip() or UNKNOWN
-    place = group["stack"][0].partition(" ")[0] if group["stack"] else ""
     amount, kind = size(group["bytes"]), category(group["category"])
-    return amount, kind, f"{what}{alike}", group["tensor"], place
+    return amount, kind, f"{_what(group)}{alike}", group["tensor"], _place(group["stack"])
+
+
+def _what(group: Data) -> str:
+    """A tensor's own name; of an activation, which has none, what made it."""
+    maker = f"{group['module']} {_operation(group['op'])}".strip()
+    if group["category"] == "activations" and group["module"]:
+        return maker
+    return group["name"] or maker or UNKNOWN
+
+
+def _place(stack: list[str]) -> str:
+    """File and line of the innermost frame, the file without its folder."""
+    return PurePath(stack[0].partition(" ")[0]).name if stack else ""
 
 
 def _operation(op: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from memprof.cli.render.parts import heading, headline, indented, plural
+from memprof.cli.render.parts import heading, headline, indented, plural, size
 
 Data = Mapping[str, Any]
 
@@ -57,8 +57,15 @@ def early_end(document: Data) -> Iterator[RenderableType]:
 
 def remarks(document: Data) -> Iterator[RenderableType]:
     """What the recorder had to say about its own work."""
-    if document["warnings"]:
+    sums = document["observer"]
+    if document["warnings"] or sums["count"]:
         yield heading("Remarks on the recording")
+    if sums["count"]:
+        yield indented(
+            f"Under the dispatch hook PyTorch adds up gradients out of place: at most "
+            f"{plural(sums['count'], 'sum')} allocated {size(sums['bytes'])} that an untraced run "
+            f"does not, {size(sums['largest'])} at a time."
+        )
     for remark in document["warnings"]:
         times = f" ({remark['count']:,} times)" if remark["count"] > 1 else ""
         yield indented(f"{remark['text']}{times}")

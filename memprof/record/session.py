@@ -36,10 +36,10 @@ from memprof.record.labels.optimizers import Optimizers
 from memprof.record.labels.parameters import Parameters
 from memprof.record.modules import ModuleHooks, Paths
 from memprof.record.patches import Patches
-from memprof.record.resizes import StorageResizes
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.storages import LABEL, Storages
 from memprof.record.threads import Threads
+from memprof.record.unannounced import Unannounced
 from memprof.record.workspaces import Workspaces
 from memprof.trace import CATEGORIES
 
@@ -97,7 +97,7 @@ class Session:
         roots = RootCalls(storages, scopes, self._parameters, self._caches, facts, paths)
         self._hooks = ModuleHooks(scopes, paths, guard, roots.called, roots.returned)
         self._threads = Threads(scopes, self._hook_for)
-        self._resizes = StorageResizes(storages, scopes, journal, guard)
+        self._unannounced = Unannounced(storages, scopes, journal, guard)
         compiled = CompiledGraphs(storages, scopes, journal, guard, patches)
         self._imports = ImportWatch(
             {CACHE_MODULE: guard(self._caches.install), COMPILED_MODULE: guard(compiled.install)}
@@ -128,7 +128,7 @@ class Session:
             self._backward,
             self._parameters,
             self._optimizers,
-            self._resizes,
+            self._unannounced,
             self._threads,
         ):
             part.install(self._patches)

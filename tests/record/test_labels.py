@@ -149,3 +149,10 @@ def test_zero_tensors_have_no_memory() -> None:
         product = zero * torch.ones(1)
         assert len(traced._session.storages.live) == before  # type: ignore[union-attr]
     del zero, product
+
+
+def test_random_states_are_seen() -> None:
+    with memprof.trace() as traced:
+        state = torch.get_rng_state()
+    assert state.untyped_storage().nbytes() in traced.trace.allocations.nbytes
+    torch.set_rng_state(state)

@@ -6,6 +6,7 @@ import re
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -127,7 +128,7 @@ class ModuleHooks:
             torch_module.register_module_module_registration_hook(self._registered),
         )
         for handle in handles:
-            patches.on_undo(handle.remove)
+            patches.on_undo(partial(_remove, handle))
         self._silence(patches)
 
     def _silence(self, patches: Patches) -> None:
@@ -162,6 +163,12 @@ class ModuleHooks:
                 self._on_return(scope, module, args, kwargs if type(kwargs) is dict else {}, result)
         except Exception as error:
             self._guard.note(error, "module return")
+
+
+def _remove(handle: Any) -> None:
+    handle.remove()
+    # PyTorch's handle forgets this table, and one entry makes every module call slower for good.
+    torch_module._global_forward_hooks_with_kwargs.pop(handle.id, None)
 
 
 def _remove_filters(added: list[Any]) -> None:

@@ -36,6 +36,7 @@ from memprof.record.labels.optimizers import Optimizers
 from memprof.record.labels.parameters import Parameters
 from memprof.record.modules import ModuleHooks, Paths
 from memprof.record.patches import Patches
+from memprof.record.recompute import Recomputations
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.storages import LABEL, Storages
 from memprof.record.threads import Threads
@@ -92,6 +93,7 @@ class Session:
         self._handlings = Handlings(self._workspaces, journal.strings.number)
         self._backward = Backward(storages, scopes, guard, journal.strings.number)
         self._parameters = Parameters(storages, scopes, paths, facts, guard)
+        self._recomputations = Recomputations(scopes, guard)
         self._optimizers = Optimizers(storages, scopes, self._backward, facts, guard)
         self._caches = Caches(storages, scopes, facts, guard, patches)
         roots = RootCalls(storages, scopes, self._parameters, self._caches, facts, paths)
@@ -128,6 +130,7 @@ class Session:
             self._backward,
             self._parameters,
             self._optimizers,
+            self._recomputations,
             self._unannounced,
             self._threads,
         ):

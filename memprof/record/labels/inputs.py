@@ -11,6 +11,7 @@ from memprof.record.facts import Facts
 from memprof.record.labels.caches import CACHE_NAMES, Caches
 from memprof.record.labels.parameters import Parameters
 from memprof.record.modules import Paths
+from memprof.record.recompute import PHASE, recomputing
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.storages import LABEL, Storages
 
@@ -45,9 +46,9 @@ class RootCalls:
         self._parameters.label_owner(scope, module)
         grad = torch.is_grad_enabled()
         in_backward = torch._C._current_graph_task_id() != -1
-        if (in_backward and not grad) or (not grad and scope.in_user_phase):
+        if recomputing(scope) or (in_backward and not grad) or (not grad and scope.in_user_phase):
             return
-        phase = self._scopes.begin(scope, "recompute" if in_backward else "forward")
+        phase = self._scopes.begin(scope, PHASE if in_backward else "forward")
         self._open.setdefault(scope.thread, []).append((module, phase))
 
     def returned(
@@ -57,7 +58,9 @@ class RootCalls:
         opened = self._open.get(scope.thread, [])
         phase = opened.pop()[1] if opened and opened[-1][0] is module else None
         try:
-            if phase is None or phase.name != "recompute":
+            if phase is None and recomputing(scope):
+                return
+            if phase is None or phase.name != PHASE:
                 self._label(scope, module, args, kwargs, out, phase)
         finally:
             if phase is not None:

@@ -1,15 +1,16 @@
-# make demo   train and generate with a small Llama, see both explained
-# make test   lint, types, import law and the whole test suite
-# make lint   ruff, mypy and import-linter only
-# make bench  the table behind the README's overhead figures
-# make clean  remove the environment, the demo's files and all caches
+# make demo    train and generate with a small Llama, see both explained
+# make test    lint, types, import law and the whole test suite
+# make lint    ruff, mypy and import-linter only
+# make bench   the table behind the README's overhead figures
+# make readme  the README's outputs, made anew by the commands it names
+# make clean   remove the environment, the demo's files and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: demo test lint bench clean environment
+.PHONY: demo test lint bench readme clean environment
 .DEFAULT_GOAL := demo
 
 demo: environment
@@ -27,6 +28,9 @@ lint: environment
 
 bench: environment
 	@$(BIN)/python benchmarks/overhead.py
+
+readme: environment
+	@$(BIN)/python tools/readme.py
 
 clean:
 	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache

@@ -4,7 +4,7 @@
 
 A GPT of 8 layers and width 64 trains on 2 x 16 tokens on one thread. All variants take turns in
 one process; the medians of their step times are compared as ratios, as these mean something on a
-noisy machine.
+noisy machine. Starting and stopping a recorder, and the first steps under it, do not count.
 """
 
 from __future__ import annotations
@@ -99,52 +99,71 @@ def torch_profiler(_: Program) -> Iterator[None]:
         yield
 
 
-MEMTRACKER = "PyTorch's MemTracker"
+@contextlib.contextmanager
+def recorded(_: Program) -> Iterator[None]:
+    with memprof.trace(recorder="dispatch"):
+        yield
+
+
+@contextlib.contextmanager
+def empty_mode(_: Program) -> Iterator[None]:
+    with EmptyMode():
+        yield
+
+
+UNTRACED, EMPTY = "untraced", "empty dispatch mode"
+MEMPROF, MEMTRACKER = "memprof, dispatch hook", "PyTorch's MemTracker"
 Variant = Callable[[Program], AbstractContextManager[Any]]
 VARIANTS: dict[str, Variant] = {
-    "untraced": lambda _: contextlib.nullcontext(),
-    "empty dispatch mode": lambda _: EmptyMode(),
-    "memprof, dispatch hook": lambda _: memprof.trace(recorder="dispatch"),
+    UNTRACED: lambda _: contextlib.nullcontext(),
+    EMPTY: empty_mode,
+    MEMPROF: recorded,
     "torch.profiler, memory": torch_profiler,
     MEMTRACKER: memtracker,
 }
 WARM_UP = 3
+SLOW = 5  # MemTracker runs this many times fewer steps
 
 
-def measure(rounds: int, steps: int) -> dict[str, float]:
-    """Median seconds of a step, by variant."""
+def measure(rounds: int, steps: int) -> dict[str, list[float]]:
+    """Seconds of every step, by variant."""
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     program = Program()
     for _ in range(rounds):
         for name, variant in VARIANTS.items():
-            count = steps if name != MEMTRACKER else max(1, steps // 5)
+            count = steps if name != MEMTRACKER else max(1, steps // SLOW)
             with variant(program) as between_steps:
                 for turn in range(WARM_UP + count):
                     begun = time.perf_counter()
                     program.step()
                     if turn >= WARM_UP:
                         seconds[name].append(time.perf_counter() - begun)
-                    if name == MEMTRACKER:
+                    if between_steps is not None:
                         between_steps()
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    return seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=15, help="steps of a variant in a round")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    medians = measure(options.rounds, options.steps)
-    untraced, empty = medians["untraced"], medians["empty dispatch mode"]
-    print(f"torch {torch.__version__}, medians of {options.rounds * options.steps} steps")
-    print(f"{'':26}{'ms a step':>10}{'x untraced':>12}{'x empty mode':>14}")
+    print_table(measure(options.rounds, options.steps))
+
+
+def print_table(seconds: dict[str, list[float]]) -> None:
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    untraced, empty, own = (medians[name] for name in (UNTRACED, EMPTY, MEMPROF))
+    print(f"torch {torch.__version__}, one thread")
+    print(f"{'':24}{'steps':>6}{'median ms':>11}{'x untraced':>12}{'x empty mode':>14}")
     for name, median in medians.items():
-        print(f"{name:26}{median * 1e3:10.2f}{median / untraced:12.2f}{median / empty:14.2f}")
-    own = medians["memprof, dispatch hook"]
-    print(f"memprof / empty mode   {own / empty:.2f}  (at most {LIMIT_OF_EMPTY_MODE})")
-    of_tracker = own / medians[MEMTRACKER]
-    print(f"memprof / MemTracker   {of_tracker:.2f}  (at most {LIMIT_OF_MEMTRACKER})")
+        print(
+            f"{name:24}{len(seconds[name]):6}{median * 1e3:11.2f}"
+            f"{median / untraced:12.2f}{median / empty:14.2f}"
+        )
+    print(f"memprof / empty mode  {own / empty:.2f}  (at most {LIMIT_OF_EMPTY_MODE})")
+    print(f"memprof / MemTracker  {own / medians[MEMTRACKER]:.2f}  (at most {LIMIT_OF_MEMTRACKER})")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
 
+from memprof.config import checked_recorder, read_config
 from memprof.errors import OutputExistsError, TraceFileError, UsageError
 from memprof.frames import hide_own_frames
 from memprof.trace import CATEGORIES, Trace, load, read
@@ -29,15 +30,13 @@ __all__ = ["Tracing", "compare", "estimate", "load", "phase", "step", "tag", "tr
 P = ParamSpec("P")
 R = TypeVar("R")
 
-RECORDERS = ("auto", "dispatch")
-
 
 def trace(
     output: str | os.PathLike[str] | None = None,
     *,
-    recorder: str = "auto",
+    recorder: str | None = None,
     force: bool = False,
-    stack_bytes: int | str = "64 KiB",
+    stack_bytes: int | str | None = None,
 ) -> Tracing:
     """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
 
@@ -45,7 +44,9 @@ def trace(
         output: the trace file to write; None keeps the trace in memory only.
         recorder: "auto" or "dispatch".
         force: overwrite `output` if it exists.
-        stack_bytes: allocations of at least this size keep their Python stack.
+        stack_bytes: allocations of at least this size keep their Python stack. This and
+            `recorder` are, where not given, what ``[tool.memprof]`` in the working directory's
+            pyproject.toml says, else "64 KiB" and "auto".
 
     Returns:
         a context manager and decorator; after the block its `trace`, `analysis`, `peak()` and
@@ -57,10 +58,10 @@ def trace(
     """
     if callable(output):
         raise UsageError("@memprof.trace needs brackets: write @memprof.trace() or trace('t.json')")
-    if recorder not in RECORDERS:
-        raise UsageError(f"recorder {recorder!r} is unknown: choose one of {', '.join(RECORDERS)}")
-    path = None if output is None else Path(output)
-    return Tracing(path, recorder, force, parse_bytes(stack_bytes))
+    config = read_config()
+    chosen = config.recorder if recorder is None else checked_recorder(recorder)
+    kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
+    return Tracing(None if output is None else Path(output), chosen, force, kept)
 
 
 class Tracing:

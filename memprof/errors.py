@@ -21,3 +21,7 @@ class UsageError(MemprofError):
 
 class AlreadyTracingError(MemprofError):
     """`memprof.trace()` was entered while another trace was recording in this process."""
+
+
+class MissingExtraError(MemprofError):
+    """What was asked for needs packages that memprof does not install by itself."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
 _OWN = str(Path(__file__).parent) + os.sep
 _RUNNERS = ("<frozen runpy>",)
+_OPERATOR_CALL = os.path.join("torch", "_ops.py")  # noqa: PTH118
 
 
 def hide_own_frames(error: BaseException) -> None:
@@ -42,10 +44,19 @@ def _related(error: BaseException) -> Iterator[BaseException]:
 def _without_own(traceback: TracebackType | None) -> TracebackType | None:
     """Links the entries that are not memprof's; a loop, as a traceback may be very long."""
     kept: list[TracebackType] = []
+    below_own = False
     while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith(_OWN):
+        below_own = _is_own(traceback, below_own)
+        if not below_own:
             kept.append(traceback)
         traceback = traceback.tb_next
-    for entry, following in zip(kept, [*kept[1:], None], strict=False):
-        entry.tb_next = following
+    for entry, following in pairwise([*kept, None]):
+        if entry is not None:
+            entry.tb_next = following
     return kept[0] if kept else None
+
+
+def _is_own(traceback: TracebackType, below_own: bool) -> bool:
+    """Whether an entry is memprof's, or the call of an operator that memprof passed on."""
+    file = traceback.tb_frame.f_code.co_filename
+    return file.startswith(_OWN) or (below_own and file.endswith(_OPERATOR_CALL))

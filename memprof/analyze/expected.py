@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from memprof.analyze.analysis import Analysis
+from memprof.analyze.generation import cache_estimate, state_estimate
 from memprof.analyze.moment import Moment
 from memprof.analyze.run_facts import RunFacts
+from memprof.analyze.training import activation_estimate
 from memprof.estimate import Estimate, not_estimated
 from memprof.estimate.gradients import gradients
 from memprof.estimate.optimizer import total_state
@@ -12,6 +14,8 @@ from memprof.estimate.result import total
 from memprof.estimate.weights import buffers, weights
 
 NO_MODEL = "no model was called while the trace ran"
+
+NOT_TRAINED = "no model was called with autograd on"
 
 
 def at_high_water(
@@ -31,10 +35,16 @@ def at_high_water(
     if category == "buffers":
         return total((buffers(model, device) for model in models), NO_MODEL)
     if category == "gradients":
-        return total((gradients(model, device) for model in models), NO_MODEL)
+        return total((gradients(model, device) for model in facts.trained(models)), NOT_TRAINED)
     if category == "optimizer_state":
         spec = [optimizer for _, optimizer in facts.optimizers]
         return total_state(spec, device)
+    if category == "kv_cache":
+        return cache_estimate(analysis, facts, models)
+    if category == "recurrent_state":
+        return state_estimate(analysis, facts, models)
+    if category == "activations":
+        return activation_estimate(analysis, facts, models, moment)
     return not_estimated("no formula yet")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from memprof.estimate import ModelSpec, OptimizerSpec
 from memprof.trace import Trace
 
@@ -20,12 +22,14 @@ class RunFacts:
         models: (time in ns, model) in the order in which they were noted.
         optimizers: (time in ns, optimizer).
         calls, caches: the facts as they were recorded.
+        cached_phases: numbers of the phases `prefill` and `decode`.
     """
 
     models: tuple[tuple[int, ModelSpec], ...]
     optimizers: tuple[tuple[int, OptimizerSpec], ...]
     calls: tuple[Value, ...]
     caches: tuple[Value, ...]
+    cached_phases: frozenset[int]
 
     def models_at(self, time_ns: int) -> list[ModelSpec]:
         """Each model as it was at a time; one first noted later as it was noted first."""
@@ -35,12 +39,22 @@ class RunFacts:
                 chosen[model.root] = model
         return list(chosen.values())
 
-    def call_of(self, root: str, *, grad: bool | None = None) -> Value | None:
-        """The last noted style in which a model was called."""
-        found = [call for call in self.calls if call.get("root") == root]
-        if grad is not None:
-            found = [call for call in found if bool(call.get("grad")) == grad]
-        return found[-1] if found else None
+    def calls_of(self, root: str) -> list[Value]:
+        """The styles in which a model was called, oldest first."""
+        return [call for call in self.calls if call.get("root") == root]
+
+    def trained(self, models: list[ModelSpec]) -> list[ModelSpec]:
+        """Those of the models that were called with autograd on."""
+        return [m for m in models if any(call.get("grad") for call in self.calls_of(m.root))]
+
+    def generating(self, models: list[ModelSpec]) -> list[ModelSpec]:
+        """Those of the models with a configuration that were called in prefill or decode."""
+        return [
+            model
+            for model in models
+            if model.config
+            and any(call.get("phase") in self.cached_phases for call in self.calls_of(model.root))
+        ]
 
 
 def run_facts(trace: Trace) -> RunFacts:
@@ -58,4 +72,10 @@ def run_facts(trace: Trace) -> RunFacts:
         ),
         calls=tuple(trace.facts_of("call")),
         caches=tuple(trace.facts_of("cache")),
+        cached_phases=_cached_phases(trace),
     )
+
+
+def _cached_phases(trace: Trace) -> frozenset[int]:
+    names = [n for n, text in enumerate(trace.strings) if text in ("prefill", "decode")]
+    return frozenset(np.flatnonzero(np.isin(trace.phases.name, names)).tolist())

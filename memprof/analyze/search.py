@@ -24,7 +24,7 @@ def matching(live: LiveSet, text: str) -> LiveSet:
 
     A word is looked for in name, module, op, category, phase, dtype and shape, and stack.
     "module:model.layers.3" keeps what belongs to that module and those below it, and
-    "category:weights" one category.
+    "category:weights" one category; "module:" alone keeps what belongs to none.
     """
     kept = np.ones(len(live), bool)
     for word in text.lower().split():
@@ -36,7 +36,7 @@ def _has(live: LiveSet, word: str) -> _Mask:
     field, _, wanted = word.partition(":")
     if field == "category" and wanted:
         return _categories(live, [category == wanted for category in CATEGORIES])
-    if field == "module" and wanted:
+    if field == "module" and word != field:
         module = live.levels.attribution.module[live.allocations]
         return _texts(live, module, lambda text: f"{text}.".startswith(f"{wanted}."))
     return _anywhere(live, word)

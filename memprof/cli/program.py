@@ -50,7 +50,8 @@ class Program:
             self._check_module()
         elif not Path(self.target).exists():
             raise ProgramError(f"{self.target}: no such script")
-        sys.modules["__main__"] = ModuleType("__main__")
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        vars(main).update(__annotations__={}, __builtins__=sys.modules["builtins"])
 
     def _prepare_path(self) -> None:
         """Puts the program's folder where Python put that of the command ``memprof``."""
@@ -59,7 +60,7 @@ class Program:
         if self.is_module:
             folder = str(Path.cwd())
         elif self._is_container:
-            folder = self.target
+            folder = str(Path(self.target).absolute())
         else:
             folder = os.path.dirname(os.path.realpath(self.target))  # noqa: PTH120
         first = 1 if sys.path and not sys.flags.safe_path else 0
@@ -93,8 +94,7 @@ class Program:
         namespace = cast(dict[str, object], vars(sys.modules["__main__"]))
         path = str(Path(self.target).absolute())
         loader = SourceFileLoader("__main__", path)
-        namespace |= {"__file__": path, "__cached__": None, "__annotations__": {}}
-        namespace |= {"__loader__": loader, "__builtins__": sys.modules["builtins"]}
+        namespace |= {"__file__": path, "__cached__": None, "__loader__": loader}
         return namespace
 
     def _code(self) -> CodeType:

@@ -1,7 +1,8 @@
-"""Builds the interposer once and runs each group of programs once in a process of its own."""
+"""Builds the interposer once and runs each group of programs once, in a process of its own."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,12 +10,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-Outcomes = dict[str, dict[str, Any]]
+from tests.oracle.outcome import Outcome
+
 ROOT = Path(__file__).parents[2]
+LIMIT_S = 240
+OutcomeOf = Callable[[str, str], Outcome]
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all worker processes of this test run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "oracle"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -22,37 +34,51 @@ def interposer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled counter of allocator blocks."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None or not sys.platform.startswith("linux"):
-        pytest.skip("counting allocator blocks needs a C compiler and Linux")
+        pytest.skip("counting the allocator's blocks needs a C compiler and Linux")
     library = tmp_path_factory.mktemp("interposer") / "interposer.so"
     source = Path(__file__).with_name("interposer.c")
-    command = [compiler, "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", str(library)]
-    subprocess.run([*command, str(source), "-ldl", "-lpthread"], check=True)
+    command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run([*command, "-o", str(library), str(source), "-ldl", "-lpthread"], check=True)
     return library
 
 
 @pytest.fixture(scope="session")
-def outcomes_of(interposer: Path) -> Callable[[str], Outcomes]:
-    """Runs all programs of a module under `tests.oracle.programs`, once."""
-    known: dict[str, Outcomes] = {}
+def outcome_of(interposer: Path, shared_folder: Path) -> OutcomeOf:
+    """Gives the outcome of a program; all programs of its group run at once, the first time."""
+    known: dict[str, dict[str, Outcome]] = {}
 
-    def run(group: str) -> Outcomes:
+    def outcome(group: str, program: str) -> Outcome:
         if group not in known:
-            known[group] = _run(interposer, group)
-        return known[group]
+            known[group] = _read_or_run(interposer, shared_folder, group)
+        found = known[group][program]
+        if found.skipped:
+            pytest.skip(found.skipped)
+        assert not found.error, found.error
+        return found
 
-    return run
+    return outcome
 
 
-def _run(interposer: Path, group: str) -> Outcomes:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.oracle.probe"]
+def _read_or_run(interposer: Path, folder: Path, group: str) -> dict[str, Outcome]:
+    """Leaves the work to whichever worker process comes first."""
+    results = folder / f"{group}.json"
+    with (folder / f"{group}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not results.exists():
+            _run(interposer, group, results)
+    values = json.loads(results.read_text())
+    return {name: Outcome.from_json(value) for name, value in values.items()}
+
+
+def _run(interposer: Path, group: str, results: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.oracle.probe", str(interposer), group]
     done = subprocess.run(
-        [*command, str(interposer), f"tests.oracle.programs.{group}"],
+        [*command, str(results)],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         cwd=ROOT,
         env={**os.environ, "LD_PRELOAD": str(interposer), "HF_HUB_OFFLINE": "1"},
-        timeout=280,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    outcomes: Outcomes = json.loads(done.stdout)
-    return outcomes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,13 +19,26 @@ class Program:
         run: the program; it runs its part worth tracing inside `probe.traced()`.
         workspaces: why its highest moment lies inside an operator, where only
             `peak_with_workspaces` can reach it; empty if the traced peak is the peak.
-        outside: why other libraries hold blocks of the counted kind during the run, so that the
+        outside: why another library takes blocks of the counted kind during the run, so that the
             count is only an upper bound; empty if it is exact.
+        loose: its tensors belong to no model, optimizer or backward pass.
     """
 
     run: Callable[[Probe], None]
     workspaces: str = ""
     outside: str = ""
+    loose: bool = False
+
+    def without_onednn(self) -> Program:
+        """The same program on PyTorch's own kernels, whose memory is all PyTorch's."""
+        return replace(self, run=partial(_without_onednn, self.run), outside="")
+
+
+def _without_onednn(run: Callable[[Probe], None], probe: Probe) -> None:
+    import torch
+
+    with torch.backends.mkldnn.flags(enabled=False):
+        run(probe)
 
 
 @dataclass
@@ -44,6 +58,9 @@ class Outcome:
     Attributes:
         before: counted when the recording began, beyond what the recording knew of.
         hashes: of results of the traced run; `plain_hashes` those of the run without tracing.
+        facts: what the program noted of its own accord.
+        ops: names of all operators that allocated.
+        modules: modules that the allocations alive at the peak were made in.
         skipped, error: why there is no outcome.
     """
 
@@ -61,6 +78,7 @@ class Outcome:
     plain_hashes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     remarks: dict[str, str] = field(default_factory=dict)
+    ops: list[str] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
     skipped: str = ""

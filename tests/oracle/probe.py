@@ -1,6 +1,6 @@
 """Runs programs in a process whose CPU allocator is counted, and writes down both truths.
 
-    LD_PRELOAD=interposer.so python -m tests.oracle.probe interposer.so plain 'GPT' 'CNN' > out.json
+    LD_PRELOAD=interposer.so python -m tests.oracle.probe interposer.so plain out.json 'GPT' 'CNN'
 
 Every program runs twice from the same seed: first without tracing, which also lets oneDNN take
 the scratch memory that it keeps, then traced.
@@ -8,6 +8,7 @@ the scratch memory that it keeps, then traced.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import hashlib
 import importlib
@@ -28,7 +29,7 @@ from tests.oracle.counter import Counter
 from tests.oracle.outcome import Claim, Outcome, Program
 
 
-class SkipProgram(Exception):
+class CannotRunError(Exception):
     """Raised by a program that cannot run here."""
 
 
@@ -67,6 +68,7 @@ class Probe:
         out.category_peaks = {name: peak.bytes for name, peak in device.category_peaks.items()}
         out.events = len(trace.events)
         out.remarks = {remark.code: remark.text for remark in trace.warnings}
+        out.ops = sorted({trace.strings[number] for number in trace.allocations.op})
         out.modules = sorted({row.module for row in device.peak.live().rows()})
         out.phases = [trace.strings[number] for number in trace.phases.name[1:]]
         for claim in out.claims:
@@ -81,7 +83,8 @@ class Probe:
     def value(self, *values: torch.Tensor) -> None:
         """Notes results, to be compared bit by bit with those of the run without tracing."""
         for value in values:
-            raw = value.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
+            whole = value.detach().contiguous()
+            raw = ctypes.string_at(whole.data_ptr(), whole.nbytes)
             self.outcome.hashes.append(hashlib.sha256(raw).hexdigest())
 
     def fact(self, name: str, value: object) -> None:
@@ -89,7 +92,7 @@ class Probe:
         self.outcome.facts[name] = value
 
     def skip(self, reason: str) -> None:
-        raise SkipProgram(reason)
+        raise CannotRunError(reason)
 
 
 def known_bytes() -> int:
@@ -123,7 +126,7 @@ def run(program: Program, counter: Counter) -> Outcome:
         torch.manual_seed(0)
         try:
             program.run(probe)
-        except SkipProgram as skip:
+        except CannotRunError as skip:
             return Outcome(skipped=str(skip))
         except Exception:
             return Outcome(error=traceback.format_exc())
@@ -134,16 +137,18 @@ def run(program: Program, counter: Counter) -> Outcome:
     return probe.outcome
 
 
-def main(library: str, group: str, *chosen: str) -> None:
+def main(library: str, group: str, results: str, *chosen: str) -> None:
     torch.set_num_threads(1)
     counter = Counter(Path(library))
-    programs: dict[str, Program] = importlib.import_module(f"tests.oracle.programs.{group}").PROGRAMS
+    module = importlib.import_module(f"tests.oracle.programs.{group}")
+    programs: dict[str, Program] = module.PROGRAMS
+    gc.freeze()  # or every program would look through all that is imported, several times
     outcomes = {}
     for name in chosen or programs:
         begun = time.perf_counter()
         outcomes[name] = asdict(run(programs[name], counter))
         print(f"{name}: {time.perf_counter() - begun:.2f} s", file=sys.stderr)
-    json.dump(outcomes, sys.stdout)
+    Path(results).write_text(json.dumps(outcomes))
 
 
 if __name__ == "__main__":

@@ -57,15 +57,22 @@ def early_end(document: Data) -> Iterator[RenderableType]:
 
 def remarks(document: Data) -> Iterator[RenderableType]:
     """What the recorder had to say about its own work."""
-    sums = document["observer"]
-    if document["warnings"] or sums["count"]:
+    lines = [*_own_effect(document), *map(_remark, document["warnings"])]
+    if lines:
         yield heading("Remarks on the recording")
-    if sums["count"]:
-        yield indented(
+        yield from map(indented, lines)
+
+
+def _own_effect(document: Data) -> Iterator[str]:
+    sums = document.get("observer", {})
+    if sums.get("count"):
+        yield (
             f"Under the dispatch hook PyTorch adds up gradients out of place: at most "
             f"{plural(sums['count'], 'sum')} allocated {size(sums['bytes'])} that an untraced run "
             f"does not, {size(sums['largest'])} at a time."
         )
-    for remark in document["warnings"]:
-        times = f" ({remark['count']:,} times)" if remark["count"] > 1 else ""
-        yield indented(f"{remark['text']}{times}")
+
+
+def _remark(remark: Data) -> str:
+    times = f" ({remark['count']:,} times)" if remark["count"] > 1 else ""
+    return f"{remark['text']}{times}"

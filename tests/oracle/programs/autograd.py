@@ -15,7 +15,9 @@ WIDTH, ROWS = 64, 128
 
 
 def mlp(layers: int = 3) -> nn.Sequential:
-    return nn.Sequential(*(nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh()) for _ in range(layers)))
+    return nn.Sequential(
+        *(nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh()) for _ in range(layers))
+    )
 
 
 def claim_gradients(probe: Probe, model: nn.Module) -> None:
@@ -47,7 +49,9 @@ def gradient_penalty(probe: Probe) -> None:
             loss.backward()
             probe.value(loss)
             optimizer.step()
-            claim_all(probe, model, optimizer)
+            probe.holds(
+                "gradients", slope, images.grad, *(weight.grad for weight in model.parameters())
+            )
             optimizer.zero_grad()
 
 
@@ -69,14 +73,14 @@ def checkpointed(probe: Probe, *, reentrant: bool) -> None:
         blocks = nn.ModuleList(Block() for _ in range(4))
         optimizer = torch.optim.AdamW(blocks.parameters())
         for _ in range(2):
-            hidden = torch.randn(2, 32, WIDTH, requires_grad=True)
+            first = hidden = torch.randn(2, 32, WIDTH, requires_grad=True)
             for block in blocks:
                 hidden = checkpoint(block, hidden, None, 0, use_reentrant=reentrant)
             loss = hidden.square().mean()
             loss.backward()
             probe.value(loss)
             optimizer.step()
-            claim_gradients(probe, blocks)
+            probe.holds("gradients", first.grad, *(weight.grad for weight in blocks.parameters()))
             optimizer.zero_grad()
 
 
@@ -90,7 +94,7 @@ def nested_checkpoints(probe: Probe) -> None:
                 x = checkpoint(layer, x, use_reentrant=False)
             return x
 
-        hidden = torch.randn(ROWS, WIDTH, requires_grad=True)
+        hidden = torch.randn(16 * ROWS, WIDTH)
         for first in (0, 2):
             hidden = checkpoint(half, hidden, first, use_reentrant=False)
         hidden.sum().backward()
@@ -116,6 +120,7 @@ def jacobian(probe: Probe) -> None:
     with probe.traced():
         model, row = mlp(), torch.randn(WIDTH)
         probe.value(torch.func.jacrev(model)(row), torch.func.jacfwd(model)(row))
+        probe.holds("weights", *model.parameters())
 
 
 def hessian_vector_product(probe: Probe) -> None:
@@ -123,6 +128,7 @@ def hessian_vector_product(probe: Probe) -> None:
         model, row = mlp(), torch.randn(WIDTH)
         slope = grad(lambda x: model(x).square().sum())
         probe.value(*torch.func.jvp(slope, (row,), (torch.ones(WIDTH),)))
+        probe.holds("weights", *model.parameters())
 
 
 def saved_on_cpu(probe: Probe) -> None:
@@ -148,13 +154,23 @@ class Scaled(torch.autograd.Function):
         return slope * scale + 0 * ctx.kept, (slope * x).sum()
 
 
+class Scale(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return Scaled.apply(x, self.scale)
+
+
 def own_function(probe: Probe) -> None:
     with probe.traced():
-        model, scale = mlp(), nn.Parameter(torch.tensor(2.0))
-        loss = Scaled.apply(model(torch.randn(ROWS, WIDTH)), scale).square().mean()
-        loss.backward()
-        probe.value(loss)
-        probe.holds("gradients", scale.grad, *(weight.grad for weight in model.parameters()))
+        model = nn.Sequential(mlp(), Scale(), mlp())
+        for _ in range(2):
+            loss = model(torch.randn(ROWS, WIDTH)).square().mean()
+            loss.backward()
+            probe.value(loss)
+            claim_gradients(probe, model)
 
 
 def hooks(probe: Probe) -> None:
@@ -167,8 +183,7 @@ def hooks(probe: Probe) -> None:
             optimizers[weight].step()
             optimizers[weight].zero_grad()
 
-        for weight in optimizers:
-            weight.register_post_accumulate_grad_hook(step)
+        handles = [weight.register_post_accumulate_grad_hook(step) for weight in optimizers]
         for _ in range(2):
             loss = loss_of(model, batch())
             loss.backward()
@@ -176,6 +191,8 @@ def hooks(probe: Probe) -> None:
         probe.holds("gradients")
         states = [state for each in optimizers.values() for state in each.state.values()]
         probe.holds("optimizer_state", *(value for state in states for value in state.values()))
+        for handle in handles:  # the hooks hold the weights that hold the hooks
+            handle.remove()
 
 
 def gradients_to_none_or_zero(probe: Probe) -> None:
@@ -186,6 +203,7 @@ def gradients_to_none_or_zero(probe: Probe) -> None:
             model(torch.randn(ROWS, WIDTH)).sum().backward()
             optimizer.step()
             claim_gradients(probe, model)
+            probe.value(*model.parameters())
             optimizer.zero_grad(set_to_none=turn % 2 == 0)
             claim_gradients(probe, model)
 

@@ -47,13 +47,52 @@ def tensors_of(cache: Any) -> list[torch.Tensor]:
     return [value for value in attributes if isinstance(value, torch.Tensor)]
 
 
-def quantised(probe: Probe) -> None:
-    if importlib.util.find_spec("optimum.quanto" if importlib.util.find_spec("optimum") else "quanto") is None:
+def offloaded(probe: Probe) -> None:
+    if not torch.cuda.is_available():
+        probe.skip("transformers' offloaded cache needs CUDA")
+    generate(models.llama, "kv_cache", probe, cache_implementation="offloaded")
+
+
+def quanto(probe: Probe) -> None:
+    if importlib.util.find_spec("optimum") is None:
         probe.skip("needs optimum-quanto")
+    options = {"backend": "quanto", "nbits": 4}
     generate(
-        models.llama, "kv_cache", probe, cache_implementation="quantized",
-        cache_config={"backend": "quanto", "nbits": 4},
+        models.llama, "kv_cache", probe, cache_implementation="quantized", cache_config=options
     )
+
+
+def quantised(probe: Probe) -> None:
+    """A quantising cache as those of quanto and HQQ: tensors in tuples, dequantised to be read."""
+    from transformers.cache_utils import Cache, QuantizedLayer
+
+    class EightBits(QuantizedLayer):
+        def _quantize(self, tensor, axis):  # type: ignore[no-untyped-def]
+            scale = tensor.abs().amax(-1, keepdim=True) / 127
+            return (tensor / scale).round().to(torch.int8), {"scale": scale}
+
+        def _dequantize(self, quantised):  # type: ignore[no-untyped-def]
+            return quantised[0] * quantised[1]["scale"]
+
+    model = models.llama().eval()
+    tokens = torch.randint(1, models.VOCABULARY, (2, PROMPT))
+    with probe.traced(), torch.no_grad():
+        layers = [EightBits(residual_length=4) for _ in range(model.config.num_hidden_layers)]
+        cache = Cache(layers=layers)
+        for _ in range(NEW):
+            logits = model(input_ids=tokens, past_key_values=cache, use_cache=True).logits
+            tokens = logits[:, -1:].argmax(-1)
+            probe.holds(
+                "kv_cache",
+                *tensors_of(cache),
+                *(
+                    part
+                    for layer in layers
+                    for quantised, meta in (layer._quantized_keys, layer._quantized_values)
+                    for part in (quantised, meta["scale"])
+                ),
+            )
+        probe.value(logits)
 
 
 def rwkv(probe: Probe) -> None:
@@ -61,7 +100,7 @@ def rwkv(probe: Probe) -> None:
     model = models.rwkv().eval()
     with probe.traced(), torch.no_grad():
         out = model(input_ids=torch.randint(1, models.VOCABULARY, (2, PROMPT)), use_cache=True)
-        for _ in range(NEW):
+        for _ in range(NEW - 1):
             token = out.logits[:, -1:].argmax(-1)
             out = model(input_ids=token, use_cache=True, state=out.state)
             probe.value(out.logits)
@@ -94,10 +133,9 @@ PROGRAMS = {
     "Llama, static cache": Program(
         partial(generate, models.llama, "kv_cache", cache_implementation="static")
     ),
-    "Llama, offloaded cache": Program(
-        partial(generate, models.llama, "kv_cache", cache_implementation="offloaded")
-    ),
+    "Llama, offloaded cache": Program(offloaded),
     "Llama, quantised cache": Program(quantised),
+    "Llama, quantised cache of quanto": Program(quanto),
     "Llama, beams": Program(partial(generate, models.llama, "kv_cache", num_beams=3)),
     "Llama, sampling": Program(partial(generate, models.llama, "kv_cache", do_sample=True)),
     "Llama, by hand": Program(by_hand),

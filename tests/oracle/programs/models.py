@@ -37,7 +37,11 @@ def gemma3() -> torch.nn.Module:
 
     return hf.Gemma3ForCausalLM(
         hf.Gemma3TextConfig(
-            **SIZES, **HEADS, num_hidden_layers=3, head_dim=16, sliding_window=8,
+            **SIZES,
+            **HEADS,
+            num_hidden_layers=3,
+            head_dim=16,
+            sliding_window=8,
             layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         )
     )
@@ -78,6 +82,4 @@ def rwkv() -> torch.nn.Module:
     import transformers as hf
 
     sizes = {"hidden_size": 64, "num_hidden_layers": 3, "attention_hidden_size": 64}
-    return hf.RwkvForCausalLM(
-        hf.RwkvConfig(vocab_size=VOCABULARY, context_length=64, **sizes)
-    )
+    return hf.RwkvForCausalLM(hf.RwkvConfig(vocab_size=VOCABULARY, context_length=64, **sizes))

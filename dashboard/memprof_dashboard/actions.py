@@ -1,0 +1,178 @@
+"""What the page answers to a click, a zoom, and a word typed into the filter.
+
+Every method is the body of one callback: its arguments are the values of the callback's inputs
+and states, its results those of the outputs, in the order in which `callbacks` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dash import Patch, ctx, no_update
+
+from memprof.analyze import Timeline
+from memprof.analyze.search import matching
+from memprof_dashboard.address import read_address, write_address
+from memprof_dashboard.comparison import comparison_table
+from memprof_dashboard.gestures import Window, clicked_event, neighbour, within, zoomed_to
+from memprof_dashboard.legend import events_text, legend
+from memprof_dashboard.modules import module_map
+from memprof_dashboard.moments import category_bars, headline
+from memprof_dashboard.notices import about
+from memprof_dashboard.state import Shown
+from memprof_dashboard.tensors import count_text, tensor_rows
+
+Chosen = Mapping[str, int]
+
+
+class Actions:
+    """Answers for one set of open traces.
+
+    Args:
+        shown: what is open.
+    """
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+
+    def choose(
+        self, click: Any, _peak: Any, _before: Any, _after: Any, tab: str, search: str, now: Chosen
+    ) -> Any:
+        """Chooses a moment, and the tab that an address asks for."""
+        said, number = read_address(search), self.shown.number(int(tab))
+        subject = self.shown.subject(number)
+        match ctx.triggered_id:
+            case "timeline":
+                event = clicked_event(subject, click)
+            case "previous":
+                event = neighbour(subject, now["event"], -1)
+            case "next":
+                event = neighbour(subject, now["event"], +1)
+            case "tab" | "go-to-peak":
+                event = subject.peak.event
+            case _:
+                number = number if said.tab is None else self.shown.number(said.tab)
+                event = said.event
+        if event is None:
+            return no_update, no_update
+        chosen = {"subject": number, "event": event}
+        shown_tab = no_update if number == int(tab) else str(number)
+        return no_update if chosen == now else chosen, shown_tab
+
+    def show(self, chosen: Chosen, text: str | None) -> Any:
+        """Shows the chosen moment."""
+        subject = self.shown.subject(chosen["subject"])
+        moment = self.shown.moment(chosen["subject"], chosen["event"])
+        live = matching(moment.live(), text or "")
+        return (
+            headline(subject, moment),
+            category_bars(subject, moment),
+            tensor_rows(live),
+            count_text(live, moment),
+            module_map(subject.device, moment),
+        )
+
+    def mark(self, chosen: Chosen) -> Any:
+        """Moves the timeline's line to the chosen moment."""
+        change = Patch()
+        line = change["layout"]["shapes"][0]
+        line["x0"] = line["x1"] = self.shown.moment(chosen["subject"], chosen["event"]).seconds
+        return change
+
+    def zoom(
+        self,
+        relayout: Any,
+        search: str,
+        _whole: Any,
+        chosen: Chosen,
+        now: Sequence[float] | None,
+        hidden: Sequence[str],
+    ) -> Any:
+        """Shows another window of the timeline."""
+        wanted = self._wanted(chosen, relayout, search, now)
+        window = within(self.shown.subject(chosen["subject"]), wanted)
+        if wanted is None or window == now:
+            return no_update, no_update, no_update, no_update
+        change, timeline = self._redrawn(chosen, window, hidden)
+        change["layout"]["xaxis"]["range"] = [timeline.seconds[0], timeline.seconds[-1]]
+        return change, events_text(timeline), window, window is None
+
+    def switch(
+        self, _clicks: Any, chosen: Chosen, window: Sequence[float] | None, hidden: Sequence[str]
+    ) -> Any:
+        """Hides or shows a layer of the timeline."""
+        if not _is_pressed():
+            return no_update, no_update, no_update, no_update
+        hidden = sorted(set(hidden) ^ {ctx.triggered_id["key"]})
+        change, timeline = self._redrawn(chosen, window, hidden)
+        buttons = legend(self.shown.timeline(chosen["subject"]), hidden)
+        return hidden, change, buttons, events_text(timeline)
+
+    def change_tab(self, tab: str, search: str, chosen: Chosen) -> Any:
+        """Shows another device or trace."""
+        number, said = self.shown.number(int(tab)), read_address(search)
+        subject, chart = self.shown.subject(number), self.shown.timeline(number)
+        window = within(subject, said.window) if said.tab == number else None
+        event = chosen["event"] if chosen["subject"] == number else subject.peak.event
+        hidden = chart.hidden_at_first
+        timeline = chart.sample(*subject.span_ns(window), hidden)
+        return (
+            chart.figure(timeline, self.shown.moment(number, event)),
+            legend(chart, hidden),
+            list(hidden),
+            events_text(timeline),
+            comparison_table(subject),
+            about(subject.trace),
+            window,
+            window is None,
+        )
+
+    def search(self, text: str | None, chosen: Chosen) -> Any:
+        """Filters the live tensors."""
+        moment = self.shown.moment(chosen["subject"], chosen["event"])
+        live = matching(moment.live(), text or "")
+        return tensor_rows(live), count_text(live, moment)
+
+    def narrow(self, _bars: Any, tile: Any) -> Any:
+        """Filters the live tensors by the category or the module that was clicked."""
+        if isinstance(ctx.triggered_id, Mapping):
+            return f"category:{ctx.triggered_id['category']}" if _is_pressed() else no_update
+        points = (tile or {}).get("points") or []
+        return points[0]["customdata"][1] if points else no_update
+
+    def write(self, chosen: Chosen, window: Sequence[float] | None) -> str:
+        """Writes what is shown into the address."""
+        span = (window[0], window[1]) if window else None
+        return write_address(chosen["subject"], chosen["event"], span)
+
+    def _wanted(
+        self, chosen: Chosen, relayout: Any, search: str, now: Sequence[float] | None
+    ) -> Window | None:
+        match ctx.triggered_id:
+            case "timeline":
+                return zoomed_to(relayout)
+            case "whole":
+                return ()
+            case "moment":
+                at = self.shown.moment(chosen["subject"], chosen["event"]).seconds
+                return () if now and not now[0] <= at <= now[1] else None
+            case _:
+                said = read_address(search)
+                return said.window if (said.tab or 0) == chosen["subject"] else None
+
+    def _redrawn(
+        self, chosen: Chosen, window: Sequence[float] | None, hidden: Sequence[str]
+    ) -> tuple[Patch, Timeline]:
+        subject, chart = (
+            self.shown.subject(chosen["subject"]),
+            self.shown.timeline(chosen["subject"]),
+        )
+        timeline = chart.sample(*subject.span_ns(window), hidden)
+        moment = self.shown.moment(chosen["subject"], chosen["event"])
+        return chart.change(timeline, moment, hidden), timeline
+
+
+def _is_pressed() -> bool:
+    """Whether a button was pressed, rather than made anew."""
+    return any(entry["value"] for entry in ctx.triggered)

@@ -1,0 +1,42 @@
+"""The Dash app of one or several analysed traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dash
+
+from memprof.analyze import Analysis
+from memprof.palette import CATEGORY_COLORS
+from memprof_dashboard.callbacks import register
+from memprof_dashboard.layout import page
+from memprof_dashboard.state import Shown
+
+
+def create_app(analysis: Analysis | Sequence[Analysis]) -> dash.Dash:
+    """Makes the app; it serves no request by itself.
+
+    Args:
+        analysis: what to show; of several, each device of each trace gets a tab.
+    """
+    analyses = [analysis] if isinstance(analysis, Analysis) else list(analysis)
+    shown = Shown(analyses)
+    app = dash.Dash(
+        "memprof_dashboard",
+        title=f"{shown.title} · memprof",
+        update_title="",
+        serve_locally=True,
+        suppress_callback_exceptions=True,
+    )
+    app.index_string = app.index_string.replace("{%css%}", f"{{%css%}}<style>{_swatches()}</style>")
+    app.layout = page(shown)
+    if shown.subjects:
+        register(app, shown)
+    return app
+
+
+def _swatches() -> str:
+    """Style rules for the small squares in the table."""
+    return "".join(
+        f".swatch-{category}{{--swatch:{color}}}" for category, color in CATEGORY_COLORS.items()
+    )

@@ -1,0 +1,59 @@
+"""What analysis says the run should need, as the views draw it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from memprof.analyze import Moment, step_table
+from memprof.analyze.compare import estimate_at_peak
+from memprof_dashboard.overlays import INK_LINE, Overlay
+from memprof_dashboard.subjects import Subject
+from memprof_dashboard.theme import STACK, label
+
+#: Steps whose peak is estimated at most; of more, evenly chosen ones.
+_MOST_STEPS = 64
+
+
+def estimated(subject: Subject, moment: Moment) -> dict[str, int]:
+    """The categories that have an estimate at a moment, and its bytes."""
+    found = estimate_at_peak(subject.analysis, moment)
+    return {name: each.bytes for name, each in found.items() if each.bytes is not None}
+
+
+def estimate_line(subject: Subject) -> Overlay | None:
+    """For each step the sum of the estimates at its peak; None where nothing is estimated."""
+    moments = _peaks(subject)
+    sums = [estimated(subject, moment) for _, moment in moments]
+    if not moments or not any(sum(each.values()) for each in sums):
+        return None
+    times = [begin for begin, _ in moments]
+    values = [sum(each.values()) for each in sums]
+    last = subject.window_ns[1]
+    return Overlay(
+        name=_name(subject.peak, estimated(subject, subject.peak)),
+        time_ns=np.array([*times, last], np.int64),
+        value=np.array([*values, values[-1]], np.int64),
+        color=INK_LINE,
+        dash="dash",
+    )
+
+
+def _peaks(subject: Subject) -> list[tuple[int, Moment]]:
+    """Where each step begins, and its highest moment; the trace's own where there are no steps."""
+    steps = step_table(subject.device)
+    if not steps:
+        return [(subject.window_ns[0], subject.peak)] if len(subject.device.total) else []
+    begins = subject.trace.steps.begin_ns
+    chosen = steps[:: -(-len(steps) // _MOST_STEPS)]
+    return [(int(begins[row.step]), subject.device.at_event(row.peak_event)) for row in chosen]
+
+
+def _name(peak: Moment, known: Mapping[str, int]) -> str:
+    missing = [label(name) for name in STACK if peak.by_category[name] and name not in known]
+    if not missing:
+        return "estimated"
+    if len(missing) > 3:
+        return f"estimated: {', '.join(label(n) for n in STACK if known.get(n))} only"
+    return f"estimated without {', '.join(missing)}"

@@ -1,0 +1,61 @@
+"""What a click or a zoom on the timeline means: an event, a window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from memprof_dashboard.subjects import Subject
+
+#: Begin and end in seconds since the trace began; () is the whole trace.
+Window = tuple[float, float] | tuple[()]
+
+_NEARLY_ALL = 0.999
+
+
+def clicked_event(subject: Subject, click: Mapping[str, Any] | None) -> int | None:
+    """The event that a click means: that of the point it was over, else the last before it."""
+    points = (click or {}).get("points") or []
+    for point in points:
+        if isinstance(point.get("customdata"), int):
+            return int(point["customdata"])
+    times = (click or {}).get("xvals") or [point.get("x") for point in points]
+    if not times or not isinstance(times[0], int | float):
+        return None
+    return subject.trace.events.at(subject.trace.begin_ns + round(times[0] * 1e9)) - 1
+
+
+def neighbour(subject: Subject, event: int, direction: int) -> int:
+    """The device's next (`direction` 1) or previous (-1) event; the same where there is none."""
+    events = subject.device.events
+    if direction > 0:
+        place = int(np.searchsorted(events, event, side="right"))
+    else:
+        place = int(np.searchsorted(events, event, side="left")) - 1
+    return int(events[place]) if 0 <= place < len(events) else event
+
+
+def zoomed_to(relayout: Mapping[str, Any] | None) -> Window | None:
+    """The window that the chart was zoomed to; None where it was not."""
+    known = relayout or {}
+    if any(key.startswith("xaxis") and key.endswith("autorange") for key in known):
+        return ()
+    if "xaxis.range" in known:
+        begin, end = known["xaxis.range"]
+    elif "xaxis.range[0]" in known and "xaxis.range[1]" in known:
+        begin, end = known["xaxis.range[0]"], known["xaxis.range[1]"]
+    else:
+        return None
+    return (float(begin), float(end)) if begin < end else None
+
+
+def within(subject: Subject, window: Window | None) -> list[float] | None:
+    """The part of a window in which the trace lies; None where that is the whole trace."""
+    if not window:
+        return None
+    first, last = ((at - subject.trace.begin_ns) / 1e9 for at in subject.window_ns)
+    begin, end = max(first, window[0]), min(last, window[1])
+    is_whole = end - begin > _NEARLY_ALL * (last - first)
+    return None if begin >= end or is_whole else [begin, end]

@@ -1,0 +1,50 @@
+"""What a reader must know before believing the figures: cut short, warned about, recorded how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import html
+
+from memprof.analyze.phases import end_ns
+from memprof.trace import Trace
+from memprof.trace.document import Remark
+from memprof_dashboard.scale import format_seconds
+from memprof_dashboard.state import Shown
+
+_UNFOLDED = 2
+
+
+def about(trace: Trace) -> list[Any]:
+    """The program and how it was recorded, in a line."""
+    header = trace.header
+    program = " ".join(str(word) for word in header.get("program") or []) or trace.source
+    length = format_seconds((end_ns(trace) - trace.begin_ns) / 1e9)
+    events = "1 event" if len(trace.events) == 1 else f"{len(trace.events):,} events"
+    facts = [events, length]
+    facts += [f"torch {header['torch']}"] if header.get("torch") else []
+    facts += [f"{header['recorder']} recorder"] if header.get("recorder") else []
+    return [html.Code(program, title=program), *(html.Span(fact) for fact in facts)]
+
+
+def notices(shown: Shown) -> list[Any]:
+    """A banner for each trace that ends early, and the recorder's warnings, folded if many."""
+    traces = [analysis.trace for analysis in shown.analyses]
+    cut = [banner for trace in traces for banner in _cut_short(trace)]
+    warned = [_warning(remark) for trace in traces for remark in trace.warnings]
+    if len(warned) > _UNFOLDED:
+        warned = [html.Details([html.Summary(f"{len(warned)} warnings"), *warned])]
+    return [html.Div([*cut, *warned], className="notices")] if cut or warned else []
+
+
+def _warning(remark: Remark) -> Any:
+    text = remark.text + (f" ({remark.count:,} times)" if remark.count > 1 else "")
+    return html.Div([html.B(f"{remark.code}: "), text], className="notice warning")
+
+
+def _cut_short(trace: Trace) -> list[Any]:
+    if trace.complete:
+        return []
+    last = format_seconds((end_ns(trace) - trace.begin_ns) / 1e9)
+    text = f"the program ended before the trace was closed. What is shown stops after {last}."
+    return [html.Div([html.B("This trace ends early: "), text], className="notice cut")]

@@ -1,0 +1,88 @@
+"""Lines beside the stack: what was measured from outside, and what analysis expects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memprof.trace.document import Ints
+from memprof_dashboard.subjects import Subject
+
+#: The style sheet draws lines of this colour in the page's own ink, dark or light.
+INK_LINE = "#010203"
+_MOST_POINTS = 1_000
+RESERVED, ALLOCATED, RESIDENT = "reserved", "allocated", "resident set (RSS)"
+_COLORS = {RESERVED: "#d4621a", ALLOCATED: "#8b6bd1", RESIDENT: "#d4621a"}
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One line of levels over time.
+
+    Attributes:
+        name: what the legend says.
+        time_ns: of its points.
+        value: bytes at each.
+        color, dash: how it is drawn.
+    """
+
+    name: str
+    time_ns: Ints
+    value: Ints
+    color: str
+    dash: str = "solid"
+
+    @property
+    def shown_color(self) -> str:
+        """Its colour in the legend, where the style sheet knows the page's ink."""
+        return "var(--ink)" if self.color == INK_LINE else self.color
+
+    @property
+    def highest(self) -> int:
+        """The largest of the values."""
+        return int(self.value.max(initial=0))
+
+    def within(self, begin_ns: int, end_ns: int) -> tuple[Ints, Ints]:
+        """The points of a window with one more at either end; every n-th where they are many."""
+        first = max(0, int(np.searchsorted(self.time_ns, begin_ns)) - 1)
+        last = int(np.searchsorted(self.time_ns, end_ns, side="right")) + 1
+        times, values = self.time_ns[first:last], self.value[first:last]
+        if len(times) <= _MOST_POINTS:
+            return times, values
+        starts = np.arange(0, len(times), -(-len(times) // _MOST_POINTS))
+        return times[starts], np.maximum.reduceat(values, starts)
+
+    def frame(self, unit: str) -> dict[str, Any]:
+        """The line without its points."""
+        line = {"width": 1.6, "shape": "hv", "color": self.color, "dash": self.dash}
+        text = f"%{{y:,.2f}} {unit}"
+        return {
+            "type": "scatter",
+            "mode": "lines",
+            "name": self.name,
+            "line": line,
+            "hovertemplate": text,
+        }
+
+
+def sampled_lines(subject: Subject) -> list[Overlay]:
+    """What was measured from outside while the trace ran."""
+    series = {
+        f"{subject.name}/reserved_bytes": RESERVED,
+        f"{subject.name}/allocated_bytes": ALLOCATED,
+    }
+    if subject.name == "cpu":
+        series["host/rss_bytes"] = RESIDENT
+    found = [_sampled(subject, text, name) for text, name in series.items()]
+    return [line for line in found if line is not None and line.highest]
+
+
+def _sampled(subject: Subject, series: str, name: str) -> Overlay | None:
+    trace = subject.trace
+    if series not in trace.strings:
+        return None
+    chosen = np.flatnonzero(trace.samples.series == trace.strings.index(series))
+    order = chosen[np.argsort(trace.samples.time_ns[chosen], kind="stable")]
+    return Overlay(name, trace.samples.time_ns[order], trace.samples.value[order], _COLORS[name])

@@ -1,0 +1,46 @@
+"""What is open in the dashboard, and which moment of it a click or an address means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from memprof.analyze import Analysis, Moment
+from memprof_dashboard.subjects import Subject, subjects_of
+from memprof_dashboard.timeline import TimelineFigure
+
+
+class Shown:
+    """The traces that are open and the charts made of them.
+
+    Args:
+        analyses: at least one.
+    """
+
+    def __init__(self, analyses: Sequence[Analysis]) -> None:
+        self.analyses = tuple(analyses)
+        self.subjects: tuple[Subject, ...] = subjects_of(analyses)
+        self.timeline = cache(self._timeline)
+
+    @property
+    def title(self) -> str:
+        """Name of the program that was recorded."""
+        program = self.analyses[0].trace.header.get("program") or []
+        return Path(str(program[0])).name if program else "trace"
+
+    def number(self, number: int) -> int:
+        """The number of a tab; 0 where there is no such tab."""
+        return number if 0 <= number < len(self.subjects) else 0
+
+    def subject(self, number: int) -> Subject:
+        """The subject of a tab."""
+        return self.subjects[self.number(number)]
+
+    def moment(self, number: int, event: int | None) -> Moment:
+        """The moment after an event; the peak where none is given."""
+        subject = self.subject(number)
+        return subject.peak if event is None else subject.device.at_event(event)
+
+    def _timeline(self, number: int) -> TimelineFigure:
+        return TimelineFigure(self.subject(number))

@@ -1,0 +1,195 @@
+"""Activations: what the autograd graph of a training step keeps, at its highest.
+
+A model is a stack of equal blocks with something before and a head behind. Without checkpointing
+the highest moment is the end of forward. With it each block keeps its input alone, and the highest
+moment is either that end or, in backward, the recomputation of the last block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from memprof.errors import UsageError
+from memprof.estimate.model_spec import ModelSpec
+from memprof.estimate.result import Estimate, not_estimated
+from memprof.estimate.run_spec import RunSpec
+
+LOSS_BYTES: Final = 4
+#: Checkpointing keeps the state of the random number generator with every block's input.
+RNG_STATE_BYTES: Final = {"cpu": 5056, "cuda": 16}
+
+
+class Part(NamedTuple):
+    """Something that is kept for backward, and its bytes."""
+
+    what: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What a model keeps for the backward of one call.
+
+    Attributes:
+        layers: number of blocks.
+        block: what one block keeps.
+        block_input: bytes of what flows from block to block.
+        input_within: whether `block` holds its own input.
+        around: what is kept from before the first block to the end of backward.
+        head: what the final norm, the head and the loss keep.
+        outputs: logits and the like that only the program holds.
+        arguments: what checkpointing holds on top because blocks are called with it.
+    """
+
+    layers: int
+    block: tuple[Part, ...]
+    block_input: int
+    input_within: bool
+    around: tuple[Part, ...]
+    head: tuple[Part, ...]
+    outputs: int
+    arguments: tuple[Part, ...] = ()
+
+
+class Unknown(Exception):  # noqa: N818
+    """The formulas do not cover this configuration; the text says what is in the way."""
+
+
+def activations(model: ModelSpec, run: RunSpec) -> Estimate:
+    """The most that a training step keeps for backward, besides what is kept anyway.
+
+    Args:
+        model: with its configuration; "llama", "mistral", "qwen2" and "gpt2" are known.
+        run: of mode "train".
+    """
+    if run.mode != "train":
+        return Estimate(0, "nothing is kept: there is no backward")
+    try:
+        stack = stack_of(model, run)
+    except Unknown as reason:
+        return not_estimated(str(reason))
+    return _with_checkpoints(stack, run) if run.checkpointing else _plain(stack, run)
+
+
+def stack_of(model: ModelSpec, run: RunSpec) -> Stack:
+    """What a model keeps, part by part.
+
+    Raises:
+        Unknown: if the formulas do not cover the model or the way it is run.
+    """
+    builder = _builders().get(model.model_type)
+    if builder is None:
+        known = ", ".join(sorted(_builders()))
+        what = f'models of type "{model.model_type}"' if model.model_type else "this model"
+        raise Unknown(f"no activation formula for {what} (there is one for {known})")
+    if any(not tensor.requires_grad for tensor in model.parameters):
+        raise Unknown("some weights are frozen: what their layers keep depends on which")
+    if run.autocast:
+        raise Unknown("no formula for what autocast keeps")
+    if not run.loss:
+        raise Unknown("the loss is computed outside of the model")
+    return builder(model, run)
+
+
+def forward_end(stack: Stack, run: RunSpec) -> int:
+    """Bytes that are kept when the loss has been computed."""
+    blocks = _checkpoint(stack, run) if run.checkpointing else total(stack.block)
+    kept = total(stack.around) + stack.layers * blocks + total(stack.head)
+    return kept + _outputs(stack, run) + (total(stack.arguments) if run.checkpointing else 0)
+
+
+def in_backward(stack: Stack, run: RunSpec, layers_left: int) -> int:
+    """Bytes that are kept while the backward of a block runs, itself and those below included.
+
+    Args:
+        stack: what the model keeps.
+        run: how it is run.
+        layers_left: number of blocks whose backward has not ended.
+    """
+    kept = total(stack.around) + LOSS_BYTES + (stack.outputs if run.outputs_kept else 0)
+    if not run.checkpointing:
+        return kept + layers_left * total(stack.block)
+    again = total(stack.block) - (stack.block_input if stack.input_within else 0)
+    inputs = layers_left * _checkpoint(stack, run)
+    return kept + inputs + (again if layers_left else 0) + total(stack.arguments)
+
+
+def _checkpoint(stack: Stack, run: RunSpec) -> int:
+    return stack.block_input + RNG_STATE_BYTES.get(run.device, 0)
+
+
+def total(parts: Iterable[Part]) -> int:
+    """Bytes of several parts."""
+    return sum(part.nbytes for part in parts)
+
+
+def _outputs(stack: Stack, run: RunSpec) -> int:
+    before = stack.outputs + LOSS_BYTES if run.outputs_before else 0
+    return (stack.outputs if run.outputs_kept else 0) + before
+
+
+def _plain(stack: Stack, run: RunSpec) -> Estimate:
+    formula = (
+        f"{stack.layers} blocks × {total(stack.block):,} B ({_largest(stack.block)}) + "
+        f"{total(stack.around):,} B around them + {total(stack.head):,} B of head and loss"
+        f"{_outputs_words(stack, run)}"
+    )
+    return Estimate(forward_end(stack, run), formula, _assumptions(run))
+
+
+def _with_checkpoints(stack: Stack, run: RunSpec) -> Estimate:
+    end, again = forward_end(stack, run), in_backward(stack, run, stack.layers)
+    formula = f"{stack.layers} block inputs × {stack.block_input:,} B + "
+    if end >= again:
+        formula += f"{total(stack.head):,} B of head and loss, highest at the end of forward"
+    else:
+        formula += (
+            f"one block recomputed in backward, {total(stack.block):,} B ({_largest(stack.block)})"
+        )
+    assumed = (*_assumptions(run), "checkpointing without reentrant autograd")
+    return Estimate(max(end, again), formula + _outputs_words(stack, run), assumed)
+
+
+def _outputs_words(stack: Stack, run: RunSpec) -> str:
+    words = ""
+    if run.outputs_kept and stack.outputs:
+        words += f" + {stack.outputs:,} B of outputs that the program holds"
+    if run.outputs_before and stack.outputs:
+        words += f" + {stack.outputs:,} B of outputs of the step before, held still"
+    return words
+
+
+def _largest(parts: tuple[Part, ...]) -> str:
+    ranked = sorted(parts, key=lambda part: -part.nbytes)
+    return ", ".join(f"{part.what} {part.nbytes:,}" for part in ranked[:3])
+
+
+def _assumptions(run: RunSpec) -> tuple[str, ...]:
+    kernels = "the CPU's kernels" if run.device == "cpu" else "flash attention"
+    return ("no padding in the batch", f"{kernels} and transformers' own modules, not compiled")
+
+
+def _builders() -> dict[str, Callable[[ModelSpec, RunSpec], Stack]]:
+    from memprof.estimate.activations_gpt2 import gpt2_stack
+    from memprof.estimate.activations_llama import llama_stack
+
+    return {
+        "gpt2": gpt2_stack,
+        "llama": llama_stack,
+        "mistral": llama_stack,
+        "qwen2": llama_stack,
+    }
+
+
+def number(model: ModelSpec, name: str) -> int:
+    """An integer of a model's configuration.
+
+    Raises:
+        UsageError: if the configuration lacks it.
+    """
+    value = model.config.get(name)
+    if not isinstance(value, int):
+        raise UsageError(f"the configuration of {model.root} lacks {name}")
+    return value

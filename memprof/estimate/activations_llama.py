@@ -1,0 +1,215 @@
+"""What transformers' Llama, Mistral and Qwen2 keep for backward, operation by operation.
+
+The code is the eager Python of `modeling_llama.py`; every part below is one saved tensor of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from memprof.estimate.activations import LOSS_BYTES, Part, Stack, Unknown, number
+from memprof.estimate.cache_layout import layer_types
+from memprof.estimate.dtypes import itemsize
+from memprof.estimate.model_spec import ModelSpec
+from memprof.estimate.run_spec import RunSpec
+
+#: Activation functions that keep their input, and whose result the product keeps.
+_GATES: Final = ("silu", "swish", "gelu", "gelu_pytorch_tanh", "gelu_fast")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Sizes of one call: `element` bytes an element, `rows` = batch × tokens."""
+
+    batch: int
+    tokens: int
+    element: int
+    hidden: int
+    inner: int
+    heads: int
+    groups: int
+    width: int
+    vocabulary: int
+    layers: int
+
+    @property
+    def rows(self) -> int:
+        return self.batch * self.tokens
+
+    @property
+    def stream(self) -> int:
+        """Bytes of what flows from block to block."""
+        return self.rows * self.hidden * self.element
+
+    @property
+    def queries(self) -> int:
+        return self.rows * self.heads * self.width * self.element
+
+    @property
+    def keys(self) -> int:
+        return self.rows * self.groups * self.width * self.element
+
+    @property
+    def scores(self) -> int:
+        """Elements of the attention scores."""
+        return self.batch * self.heads * self.tokens**2
+
+
+def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
+    """What a Llama-like causal language model keeps.
+
+    Raises:
+        Unknown: if an option is set that the formulas do not cover.
+    """
+    if model.config.get("hidden_act", "silu") not in _GATES:
+        raise Unknown(f"no formula for the activation function {model.config.get('hidden_act')}")
+    sizes = _sizes(model, run)
+    full = sizes.element == 4
+    rotary = 2 * sizes.tokens * sizes.width * sizes.element
+    return Stack(
+        layers=sizes.layers,
+        block=_block(model, run, sizes),
+        block_input=sizes.stream,
+        input_within=full,
+        around=(Part("cosines and sines of the positions", rotary),),
+        head=(*_norm(sizes, "final norm"), *loss_parts(run, sizes.vocabulary)),
+        outputs=sizes.rows * sizes.vocabulary * sizes.element,
+        arguments=_arguments(model, run, sizes),
+    )
+
+
+def loss_parts(run: RunSpec, vocabulary: int) -> tuple[Part, ...]:
+    """What transformers' loss of a causal language model keeps, in float32 at any dtype.
+
+    The shifted labels of a single sequence are a view of the padded ones, one longer.
+    """
+    rows = run.batch * run.tokens
+    return (
+        Part("log-softmax of the logits", 4 * rows * vocabulary),
+        Part("shifted labels", 8 * (rows + (run.batch == 1))),
+        Part("loss and its weight", 2 * LOSS_BYTES),
+    )
+
+
+def attention_kind(model: ModelSpec, run: RunSpec) -> str:
+    """The attention code that runs.
+
+    Raises:
+        Unknown: if the formulas do not cover it.
+    """
+    kind = run.attention or model.attention or "sdpa"
+    if kind not in ("sdpa", "eager"):
+        raise Unknown(f"no formula for the attention implementation {kind}")
+    return kind
+
+
+def _sizes(model: ModelSpec, run: RunSpec) -> _Sizes:
+    hidden, heads = number(model, "hidden_size"), number(model, "num_attention_heads")
+    return _Sizes(
+        batch=run.batch,
+        tokens=run.tokens,
+        element=itemsize(run.dtype or model.dtype or "float32"),
+        hidden=hidden,
+        inner=number(model, "intermediate_size"),
+        heads=heads,
+        groups=model.config.get("num_key_value_heads") or heads,
+        width=model.config.get("head_dim") or hidden // heads,
+        vocabulary=number(model, "vocab_size"),
+        layers=number(model, "num_hidden_layers"),
+    )
+
+
+def _block(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
+    return (
+        *_norm(sizes, "norm before attention"),
+        *_attention(model, run, sizes),
+        *_norm(sizes, "norm before the MLP"),
+        Part(
+            "gate, its activation, up and their product",
+            4 * sizes.rows * sizes.inner * sizes.element,
+        ),
+    )
+
+
+def _norm(sizes: _Sizes, name: str) -> tuple[Part, ...]:
+    """The norm works in float32: at lower precision it keeps a copy of its input."""
+    return (
+        Part(f"input of the {name}, in float32", 4 * sizes.rows * sizes.hidden),
+        Part(f"{name}, normalised and scaled", 2 * sizes.stream),
+        Part(f"{name}, inverse root", 4 * sizes.rows),
+    )
+
+
+def _attention(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
+    kind = attention_kind(model, run)
+    dropout = bool(model.config.get("attention_dropout")) and run.dropout
+    if kind == "eager":
+        return _eager(sizes, run, _cached(model, run), dropout)
+    if dropout:
+        raise Unknown("no formula for scaled_dot_product_attention with dropout")
+    return _fused(sizes, _cached(model, run), _masked(model, run))
+
+
+def _fused(sizes: _Sizes, cached: bool, masked: bool) -> tuple[Part, ...]:
+    parts = (
+        Part("queries, rotated", sizes.queries),
+        Part("result of attention", sizes.queries),
+        Part("log-sum-exp of the scores", 4 * sizes.rows * sizes.heads),
+    )
+    if not masked:
+        return (*parts, Part("keys and values", 2 * sizes.keys))
+    mask = Part("mask of the window", sizes.batch * sizes.tokens**2 * sizes.element)
+    return (*parts, mask, *_repeated(sizes, cached, fused=True))
+
+
+def _eager(sizes: _Sizes, run: RunSpec, cached: bool, dropout: bool) -> tuple[Part, ...]:
+    low = sizes.element < 4
+    probabilities = [Part("attention probabilities, in float32", 4 * sizes.scores)]
+    if dropout:
+        mask = sizes.element if run.device == "cpu" else 1
+        kept = (mask + sizes.element) * sizes.scores
+        probabilities.append(Part("dropout of the probabilities", kept))
+    elif low:
+        probabilities.append(Part("attention probabilities", sizes.element * sizes.scores))
+    return (
+        Part("queries, rotated", sizes.queries),
+        Part("result of attention", sizes.queries),
+        *probabilities,
+        *_repeated(sizes, cached, fused=False),
+    )
+
+
+def _repeated(sizes: _Sizes, cached: bool, *, fused: bool) -> tuple[Part, ...]:
+    """Keys and values, copied for each query head where several share them.
+
+    A single head is repeated by a view, which only a batched product has to copy.
+    """
+    if sizes.heads == sizes.groups or (sizes.groups == 1 and (fused or sizes.batch == 1)):
+        return (Part("keys and values", 2 * sizes.keys),)
+    copies = Part("keys and values, repeated for each head", 2 * sizes.queries)
+    held = Part("keys and values in the output's cache", 2 * sizes.keys)
+    return (copies, held) if cached else (copies,)
+
+
+def _cached(model: ModelSpec, run: RunSpec) -> bool:
+    """Whether the model's output, held by the program, has a cache that holds keys and values."""
+    return bool(model.config.get("use_cache", True)) and run.outputs_kept and not run.checkpointing
+
+
+def _masked(model: ModelSpec, run: RunSpec) -> bool:
+    """Whether a sliding window is short enough to need a mask."""
+    window = model.config.get("sliding_window")
+    kinds = layer_types(model.config, 1)
+    if "sliding_attention" not in kinds or not isinstance(window, int):
+        return False
+    if run.tokens >= window and set(kinds) != {"sliding_attention"}:
+        raise Unknown("no formula for layers with and without a window side by side")
+    return run.tokens >= window
+
+
+def _arguments(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
+    positions = Part("positions", 8 * sizes.tokens)
+    if attention_kind(model, run) != "eager":
+        return (positions,)
+    return positions, Part("mask", sizes.batch * sizes.tokens**2 * sizes.element)

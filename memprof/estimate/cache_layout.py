@@ -1,0 +1,143 @@
+"""What each layer of a model puts into a cache of keys and values, read from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+Config = Mapping[str, Any]
+
+#: Names under which configurations of transformers tell the same thing; the first found counts.
+_LAYERS: Final = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers")
+_HEADS: Final = ("num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads")
+_WIDTH: Final = ("hidden_size", "n_embd", "d_model")
+_WINDOWED: Final = ("sliding_attention", "chunked_attention")
+_WITHOUT_KEYS: Final = ("linear_attention", "conv", "mamba", "moe", "mlp")
+_NOT_PLAIN: Final = ("hybrid", "hybrid_sliding", "indexed_attention", "hybrid_mamba")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLayer:
+    """Keys and values of one layer.
+
+    Attributes:
+        heads: key-value heads.
+        key_width, value_width: elements of a head.
+        window: tokens that a sliding window reaches back; None where it reaches back to the first.
+    """
+
+    heads: int
+    key_width: int
+    value_width: int
+    window: int | None = None
+
+    @property
+    def elements(self) -> int:
+        """Elements of keys and values for one token of one sequence."""
+        return self.heads * (self.key_width + self.value_width)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLayout:
+    """The layers of a model's cache.
+
+    Attributes:
+        layers: of self-attention, in the model's order.
+        cross: of cross-attention, which holds the encoder's tokens.
+    """
+
+    layers: tuple[CacheLayer, ...]
+    cross: tuple[CacheLayer, ...] = ()
+
+    @property
+    def elements_per_token(self) -> int:
+        """Elements that one more token of one sequence adds while no window is full."""
+        return sum(layer.elements for layer in self.layers)
+
+
+def cache_layout(config: Config) -> CacheLayout | str:
+    """Reads the layout from a configuration; where it does not tell, the reason why."""
+    text = decoder_config(config)
+    depth, heads = first_of(text, _LAYERS), first_of(text, _HEADS)
+    if depth is None or heads is None:
+        return "the configuration does not tell the number of layers and heads"
+    if text.get("is_encoder_decoder"):
+        return _encoder_decoder(text, heads)
+    widths = _widths(text, heads)
+    if widths is None:
+        return "the configuration does not tell the width of a head"
+    kinds = layer_types(text, depth)
+    strange = next((kind for kind in kinds if kind in _NOT_PLAIN), None)
+    if strange is not None:
+        return f"no formula for the cache of {strange} layers"
+    groups = _key_value_heads(text, heads)
+    return CacheLayout(
+        tuple(
+            CacheLayer(groups, *widths, _window(text, kind))
+            for kind in kinds
+            if kind not in _WITHOUT_KEYS
+        )
+    )
+
+
+def decoder_config(config: Config) -> Config:
+    """The part of a configuration that describes the language model."""
+    nested = config.get("text_config") or config.get("decoder")
+    return nested if isinstance(nested, Mapping) else config
+
+
+def first_of(config: Config, names: tuple[str, ...]) -> int | None:
+    """The first integer that a configuration has under one of several names."""
+    return next((value for name in names if isinstance(value := config.get(name), int)), None)
+
+
+def layer_types(config: Config, depth: int) -> list[str]:
+    """The kind of every layer, as transformers infers it where it is not told."""
+    told = config.get("layer_types")
+    if isinstance(told, list):
+        return [str(kind) for kind in told]
+    if config.get("sliding_window") and config.get("use_sliding_window", True):
+        return ["sliding_attention"] * depth
+    if config.get("attention_chunk_size"):
+        return ["chunked_attention"] * depth
+    return ["full_attention"] * depth
+
+
+def _encoder_decoder(config: Config, heads: int) -> CacheLayout | str:
+    depth = first_of(config, ("num_decoder_layers", "decoder_layers", *_LAYERS))
+    own = first_of(config, ("decoder_attention_heads",)) or heads
+    width = first_of(config, _WIDTH)
+    head = first_of(config, ("d_kv",)) or (width // own if width else None)
+    if depth is None or head is None:
+        return "the configuration does not tell the decoder's layers and the width of a head"
+    layers = (CacheLayer(own, head, head),) * depth
+    return CacheLayout(layers, cross=layers)
+
+
+def _widths(config: Config, heads: int) -> tuple[int, int] | None:
+    rope, plain, value = (
+        config.get(name) for name in ("qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
+    )
+    if isinstance(rope, int) and isinstance(plain, int) and isinstance(value, int):
+        return rope + plain, value
+    told, width = config.get("head_dim"), first_of(config, _WIDTH)
+    head = told if isinstance(told, int) else width // heads if width else None
+    return None if head is None else (head, head)
+
+
+def _key_value_heads(config: Config, heads: int) -> int:
+    if "qk_nope_head_dim" in config:
+        return heads
+    if config.get("multi_query"):
+        return 1
+    groups = config.get("num_key_value_heads", config.get("num_kv_heads"))
+    return groups if isinstance(groups, int) else heads
+
+
+def _window(config: Config, kind: str) -> int | None:
+    if kind not in _WINDOWED:
+        return None
+    name = "sliding_window" if kind == "sliding_attention" else "attention_chunk_size"
+    window = config.get(name)
+    return window if isinstance(window, int) else None

@@ -1,0 +1,105 @@
+"""Chromium for the tests, and what they wait for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from memprof_dashboard import create_app
+from memprof_dashboard.guard import Guard
+from memprof_dashboard.server import listen
+from playwright.sync_api import Page
+from waitress.server import create_server
+
+from memprof.analyze import analyze
+from memprof.trace import load
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_DRAWN = """() => {
+  const chart = document.querySelector('#timeline .js-plotly-plot');
+  return chart && chart.querySelector('.scatterlayer path') &&
+    document.querySelector('#tensors .ag-row') &&
+    document.querySelector('#modules .treemaplayer path');
+}"""
+_COUNTING = """
+  const fetched = window.fetch;
+  window.pending = 0;
+  window.quietSince = performance.now();
+  const count = by => { window.pending += by; window.quietSince = performance.now(); };
+  window.fetch = (...words) => {
+    count(+1);
+    return fetched(...words).finally(() => setTimeout(() => count(-1), 0));
+  };
+"""
+_QUIET = "() => window.pending === 0 && performance.now() - window.quietSince > 120"
+
+
+def wait_until_drawn(page: Page) -> None:
+    """Waits for chart, treemap and table."""
+    page.wait_for_function(_DRAWN, timeout=60_000)
+    settle(page)
+
+
+def count_requests(page: Page) -> None:
+    """Lets `settle` know of the page's requests; to be called before it is opened."""
+    page.add_init_script(_COUNTING)
+
+
+def settle(page: Page) -> None:
+    """Waits until everything that was asked for is drawn."""
+    page.wait_for_timeout(60)
+    page.wait_for_function(_QUIET, polling=20, timeout=30_000)
+
+
+@contextmanager
+def serving(*paths: Path) -> Iterator[str]:
+    """Serves traces as `serve` does, but without a token, and yields the address."""
+    app = create_app([analyze(load(path)) for path in paths])
+    guarded = Guard(app.server, token=None, script_hashes=app.csp_hashes())
+    server = create_server(guarded, sockets=[listen("127.0.0.1", 0)], threads=4)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}/"
+    finally:
+        server.close()
+        thread.join(timeout=5)
+
+
+class Watch:
+    """Collects what a page must not do: complain, fail, or ask another machine."""
+
+    def __init__(self, page: Page) -> None:
+        self.faults: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        page.on("request", self._request)
+        page.on("response", self._response)
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(f"console {message.type}: {message.text}")
+
+    def _request(self, request: Any) -> None:
+        if request.url.startswith(("data:", "blob:")):
+            return
+        if urlsplit(request.url).hostname != "127.0.0.1":
+            self.faults.append(f"foreign request: {request.url}")
+
+    def _response(self, response: Any) -> None:
+        if response.status >= 400:
+            self.faults.append(f"{response.status}: {response.url}")

@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from memprof_dashboard import create_app
-from memprof_dashboard.server import listen
 from playwright.sync_api import Page, sync_playwright
 from waitress.server import create_server
 
 from memprof.analyze import analyze
 from memprof.trace import load
+from memprof_dashboard import create_app
+from memprof_dashboard.server import listen
 from tests.dashboard.browser import CHROMIUM, FLAGS, count_requests, wait_until_drawn
 from tests.synthetic import synthetic_training
 

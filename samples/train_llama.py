@@ -38,8 +38,8 @@ def main() -> None:
     with memprof.trace(options.output, force=options.force):
         model = LlamaForCausalLM(CONFIG)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
+        tokens = torch.randint(CONFIG.vocab_size, (options.batch, options.tokens))
         for _ in range(options.steps):
-            tokens = torch.randint(CONFIG.vocab_size, (options.batch, options.tokens))
             loss = model(input_ids=tokens, labels=tokens).loss
             loss.backward()
             optimizer.step()

@@ -37,14 +37,22 @@ class Actions:
         self.shown = shown
 
     def choose(
-        self, click: Any, _peak: Any, _before: Any, _after: Any, tab: str, search: str, now: Chosen
+        self,
+        click: Any,
+        _peak: Any,
+        _before: Any,
+        _after: Any,
+        tab: str,
+        search: str,
+        now: Chosen,
+        window: Sequence[float] | None,
     ) -> Any:
         """Chooses a moment, and the tab that an address asks for."""
         said, number = read_address(search), self.shown.number(int(tab))
         subject = self.shown.subject(number)
         match ctx.triggered_id:
             case "timeline":
-                event = clicked_event(subject, click)
+                event = clicked_event(subject, click, window)
             case "previous":
                 event = neighbour(subject, now["event"], -1)
             case "next":
@@ -83,14 +91,37 @@ class Actions:
     def zoom(
         self,
         relayout: Any,
-        search: str,
         _whole: Any,
         chosen: Chosen,
         now: Sequence[float] | None,
         hidden: Sequence[str],
     ) -> Any:
         """Shows another window of the timeline."""
-        wanted = self._wanted(chosen, relayout, search, now)
+        match ctx.triggered_id:
+            case "timeline":
+                wanted = zoomed_to(relayout)
+            case "whole":
+                wanted = ()
+            case _:
+                at = self.shown.moment(chosen["subject"], chosen["event"]).seconds
+                wanted = () if now and not now[0] <= at <= now[1] else None
+        return self._window(wanted, chosen, now, hidden)
+
+    def open_window(
+        self, search: str, chosen: Chosen, now: Sequence[float] | None, hidden: Sequence[str]
+    ) -> Any:
+        """Shows the window that an address asks for; `change_tab` does so on another tab."""
+        said = read_address(search)
+        wanted = said.window if (said.tab or 0) == chosen["subject"] else None
+        return self._window(wanted, chosen, now, hidden)
+
+    def _window(
+        self,
+        wanted: Window | None,
+        chosen: Chosen,
+        now: Sequence[float] | None,
+        hidden: Sequence[str],
+    ) -> Any:
         window = within(self.shown.subject(chosen["subject"]), wanted)
         if wanted is None or window == now:
             return no_update, no_update, no_update, no_update
@@ -145,21 +176,6 @@ class Actions:
         """Writes what is shown into the address."""
         span = (window[0], window[1]) if window else None
         return write_address(chosen["subject"], chosen["event"], span)
-
-    def _wanted(
-        self, chosen: Chosen, relayout: Any, search: str, now: Sequence[float] | None
-    ) -> Window | None:
-        match ctx.triggered_id:
-            case "timeline":
-                return zoomed_to(relayout)
-            case "whole":
-                return ()
-            case "moment":
-                at = self.shown.moment(chosen["subject"], chosen["event"]).seconds
-                return () if now and not now[0] <= at <= now[1] else None
-            case _:
-                said = read_address(search)
-                return said.window if (said.tab or 0) == chosen["subject"] else None
 
     def _redrawn(
         self, chosen: Chosen, window: Sequence[float] | None, hidden: Sequence[str]

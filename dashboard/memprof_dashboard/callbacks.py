@@ -38,6 +38,7 @@ def _moment(app: dash.Dash, actions: Actions) -> None:
         Input("tab", "value"),
         Input("address", "search"),
         _MOMENT,
+        _WINDOW,
     )(actions.choose)
     app.callback(
         Output("headline", "children"),
@@ -63,13 +64,23 @@ def _timeline(app: dash.Dash, actions: Actions) -> None:
         Output("window", "data"),
         Output("whole", "disabled"),
         Input("timeline", "relayoutData"),
-        Input("address", "search"),
         Input("whole", "n_clicks"),
         Input("moment", "data"),
         _WINDOW,
         _HIDDEN,
-        prevent_initial_call="initial_duplicate",
+        prevent_initial_call=True,
     )(actions.zoom)
+    app.callback(
+        Output("timeline", "figure", allow_duplicate=True),
+        Output("events", "children", allow_duplicate=True),
+        Output("window", "data", allow_duplicate=True),
+        Output("whole", "disabled", allow_duplicate=True),
+        Input("address", "search"),
+        _MOMENT,
+        _WINDOW,
+        _HIDDEN,
+        prevent_initial_call="initial_duplicate",
+    )(actions.open_window)
     app.callback(
         Output("hidden", "data"),
         Output("timeline", "figure", allow_duplicate=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,33 @@ from memprof_dashboard.subjects import Subject
 #: Begin and end in seconds since the trace began; () is the whole trace.
 Window = tuple[float, float] | tuple[()]
 
+_FINGER = 0.002  # of the window: some two pixels to either side
 _NEARLY_ALL = 0.999
 
 
-def clicked_event(subject: Subject, click: Mapping[str, Any] | None) -> int | None:
-    """The event that a click means: that of the point it was over, else the last before it."""
+def clicked_event(
+    subject: Subject, click: Mapping[str, Any] | None, window: Sequence[float] | None
+) -> int | None:
+    """The event that a click means: where several share its pixels, the highest of them.
+
+    Args:
+        subject: what the chart shows.
+        click: what the chart says of the click.
+        window: what the chart shows of it, as `within` gives it.
+    """
     points = (click or {}).get("points") or []
-    for point in points:
-        if isinstance(point.get("customdata"), int):
-            return int(point["customdata"])
     times = (click or {}).get("xvals") or [point.get("x") for point in points]
     if not times or not isinstance(times[0], int | float):
         return None
-    return subject.trace.events.at(subject.trace.begin_ns + round(times[0] * 1e9)) - 1
+    time_ns = subject.trace.begin_ns + round(times[0] * 1e9)
+    begin, end = subject.span_ns(window)
+    reach = round((end - begin) * _FINGER)
+    edges = [time_ns - reach, time_ns + reach]
+    first, last = np.searchsorted(subject.device.time_ns, edges).tolist()
+    if last - first > 1:
+        return int(subject.device.events[first + np.argmax(subject.device.total[first:last])])
+    hovered = [point["customdata"] for point in points if isinstance(point.get("customdata"), int)]
+    return int(hovered[0]) if hovered else subject.trace.events.at(time_ns) - 1
 
 
 def neighbour(subject: Subject, event: int, direction: int) -> int:

@@ -72,7 +72,7 @@ def axes(span: Sequence[float], top: float, unit: str, rows: int) -> dict[str, A
             "minexponent": 2,
             "zeroline": False,
             "showgrid": False,
-            "hoverformat": ".5~f",
+            "hoverformat": ".6~s",
             "nticks": 10,
             "spikethickness": 1,
             "spikedash": "solid",

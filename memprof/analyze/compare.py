@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from memprof.analyze.analysis import Analysis
-from memprof.analyze.expected import at_high_water, at_moment
+from memprof.analyze.expected import at_high_water
 from memprof.analyze.explain import explain
 from memprof.analyze.moment import Moment
+from memprof.analyze.momentary import Instant
 from memprof.analyze.report import trace_document
 from memprof.analyze.run_facts import RunFacts, run_facts
 from memprof.estimate import Estimate
@@ -61,8 +62,8 @@ def estimate_at_peak(analysis: Analysis, moment: Moment) -> dict[str, Estimate]:
     Returns:
         An estimate for every category; its bytes are None where the moment leaves them open.
     """
-    facts = run_facts(analysis.trace)
-    return {category: at_moment(analysis, facts, moment, category) for category in CATEGORIES}
+    instant = Instant(analysis, run_facts(analysis.trace), moment)
+    return {category: instant.estimate(category) for category in CATEGORIES}
 
 
 def compare_document(analysis: Analysis) -> dict[str, Any]:

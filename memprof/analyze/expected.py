@@ -8,6 +8,7 @@ from memprof.analyze.moment import Moment
 from memprof.analyze.run_facts import RunFacts
 from memprof.analyze.training import activation_estimate
 from memprof.estimate import Estimate, not_estimated
+from memprof.estimate.estimate import LEFT_OPEN
 from memprof.estimate.gradients import gradients
 from memprof.estimate.optimizer import total_state
 from memprof.estimate.result import total
@@ -18,9 +19,7 @@ NO_MODEL = "no model was called while the trace ran"
 NOT_TRAINED = "no model was called with autograd on"
 
 
-def at_high_water(
-    analysis: Analysis, facts: RunFacts, moment: Moment, category: str
-) -> Estimate:
+def at_high_water(analysis: Analysis, facts: RunFacts, moment: Moment, category: str) -> Estimate:
     """What a category needs where it is highest.
 
     Args:
@@ -45,9 +44,4 @@ def at_high_water(
         return state_estimate(analysis, facts, models)
     if category == "activations":
         return activation_estimate(analysis, facts, models, moment)
-    return not_estimated("no formula yet")
-
-
-def at_moment(analysis: Analysis, facts: RunFacts, moment: Moment, category: str) -> Estimate:
-    """What a category needs at one moment; None where the moment leaves it open."""
-    return at_high_water(analysis, facts, moment, category)
+    return not_estimated(LEFT_OPEN[category])

@@ -69,7 +69,12 @@ def _lifetime_rules(trace: Trace, lives: Lifetimes) -> list[tuple[str, Flags]]:
     return [
         ("alive_at_backward", forward & backward_soon),
         ("recomputed", lives.born_in("recompute") & (lives.died_ns > phase_end)),
-        ("outlived_forward", _left_behind(trace, lives) & (lives.died_ns > phase_end)),
+        (
+            "outlived_forward",
+            _left_behind(trace, lives)
+            & (lives.died_ns > phase_end)
+            & (alive_at >= lives.horizon_ns),
+        ),
         ("within_phase", lives.died & (lives.died_ns <= phase_end)),
         ("short_lived", lives.died & (lives.died_ns <= lives.horizon_ns)),
         ("awaits_backward", forward & (alive_at == NEVER) & ~lives.died & any(_gradients(trace))),

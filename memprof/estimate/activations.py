@@ -39,7 +39,8 @@ class Stack:
         input_within: whether `block` holds its own input.
         around: what is kept from before the first block to the end of backward.
         head: what the final norm, the head and the loss keep.
-        outputs: logits and the like that only the program holds.
+        outputs: logits, which only the program holds.
+        cache: keys and values in the model's output, whether the graph keeps them too or not.
         arguments: what checkpointing holds on top because blocks are called with it.
     """
 
@@ -50,6 +51,7 @@ class Stack:
     around: tuple[Part, ...]
     head: tuple[Part, ...]
     outputs: int
+    cache: int = 0
     arguments: tuple[Part, ...] = ()
 
 
@@ -110,7 +112,8 @@ def in_backward(stack: Stack, run: RunSpec, layers_left: int) -> int:
     """
     kept = total(stack.around) + LOSS_BYTES + (stack.outputs if run.outputs_kept else 0)
     if not run.checkpointing:
-        return kept + layers_left * total(stack.block)
+        cache = stack.cache * (stack.layers - layers_left) // stack.layers
+        return kept + layers_left * total(stack.block) + (cache if run.outputs_kept else 0)
     again = total(stack.block) - (stack.block_input if stack.input_within else 0)
     inputs = layers_left * _checkpoint(stack, run)
     return kept + inputs + (again if layers_left else 0) + total(stack.arguments)
@@ -126,8 +129,13 @@ def total(parts: Iterable[Part]) -> int:
 
 
 def _outputs(stack: Stack, run: RunSpec) -> int:
-    before = stack.outputs + LOSS_BYTES if run.outputs_before else 0
-    return (stack.outputs if run.outputs_kept else 0) + before
+    return (stack.outputs if run.outputs_kept else 0) + _before(stack, run)
+
+
+def _before(stack: Stack, run: RunSpec) -> int:
+    """Bytes of the output of the step before, where the program holds it through a forward."""
+    cache = 0 if run.checkpointing else stack.cache
+    return stack.outputs + LOSS_BYTES + cache if run.outputs_before else 0
 
 
 def _plain(stack: Stack, run: RunSpec) -> Estimate:
@@ -155,9 +163,9 @@ def _with_checkpoints(stack: Stack, run: RunSpec) -> Estimate:
 def _outputs_words(stack: Stack, run: RunSpec) -> str:
     words = ""
     if run.outputs_kept and stack.outputs:
-        words += f" + {stack.outputs:,} B of outputs that the program holds"
-    if run.outputs_before and stack.outputs:
-        words += f" + {stack.outputs:,} B of outputs of the step before, held still"
+        words += f" + {stack.outputs:,} B of logits that the program holds"
+    if run.outputs_before:
+        words += f" + {_before(stack, run):,} B of output of the step before, held still"
     return words
 
 

@@ -45,6 +45,7 @@ def gpt2_stack(model: ModelSpec, run: RunSpec) -> Stack:
         ),
         head=(*_norm(run, "final norm", stream), *loss_parts(run, vocabulary)),
         outputs=rows * vocabulary * element,
+        cache=number(model, "n_layer") * 2 * stream if model.config.get("use_cache", True) else 0,
         arguments=(Part("mask", mask),),
     )
 

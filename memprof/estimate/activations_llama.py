@@ -11,6 +11,7 @@ from typing import Final
 from memprof.estimate.activations import LOSS_BYTES, Part, Stack, Unknown, number
 from memprof.estimate.cache_layout import layer_types
 from memprof.estimate.dtypes import itemsize
+from memprof.estimate.kv_cache import COUNTER_BYTES
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.run_spec import RunSpec
 
@@ -75,6 +76,7 @@ def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
         around=(Part("cosines and sines of the positions", rotary),),
         head=(*_norm(sizes, "final norm"), *loss_parts(run, sizes.vocabulary)),
         outputs=sizes.rows * sizes.vocabulary * sizes.element,
+        cache=_cache_bytes(model, sizes),
         arguments=_arguments(model, run, sizes),
     )
 
@@ -124,6 +126,7 @@ def _block(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
     return (
         *_norm(sizes, "norm before attention"),
         *_attention(model, run, sizes),
+        Part("counter of the cache", _counter(model) if _cached(model, run) else 0),
         *_norm(sizes, "norm before the MLP"),
         Part(
             "gate, its activation, up and their product",
@@ -208,8 +211,20 @@ def _masked(model: ModelSpec, run: RunSpec) -> bool:
     return run.tokens >= window
 
 
+def _cache_bytes(model: ModelSpec, sizes: _Sizes) -> int:
+    if not model.config.get("use_cache", True):
+        return 0
+    return sizes.layers * (2 * sizes.keys + _counter(model))
+
+
+def _counter(model: ModelSpec) -> int:
+    """A layer of a windowed cache keeps the window's length as a tensor."""
+    return COUNTER_BYTES if "sliding_attention" in layer_types(model.config, 1) else 0
+
+
 def _arguments(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
+    """What blocks are called with besides their input; masks are made before the first block."""
     positions = Part("positions", 8 * sizes.tokens)
-    if attention_kind(model, run) != "eager":
-        return (positions,)
-    return positions, Part("mask", sizes.batch * sizes.tokens**2 * sizes.element)
+    if attention_kind(model, run) == "eager":
+        return positions, Part("mask", sizes.batch * sizes.tokens**2 * sizes.element)
+    return positions, Part("mask", sizes.tokens**2 if _masked(model, run) else 0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from memprof.errors import UsageError
-from memprof.estimate.dtypes import ITEMSIZE
+from memprof.estimate.dtypes import ITEMSIZE, dtype_name
+from memprof.estimate.parameter_shapes import parameter_shapes
 
 Config = Mapping[str, Any]
 
@@ -102,11 +103,16 @@ class ModelSpec:
         )
 
     @classmethod
-    def from_config(cls, config: object) -> ModelSpec:
+    def from_config(cls, config: object, dtype: str = "", device: str = "cpu") -> ModelSpec:
         """Reads a Hugging Face configuration, as an object or as a dict.
 
+        Args:
+            config: the configuration.
+            dtype: of the parameters; "" takes the configuration's own, else float32.
+            device: where they lie.
+
         Raises:
-            UsageError: if it is neither.
+            UsageError: if it is neither, lacks a size, or names a dtype that does not exist.
         """
         to_dict = getattr(config, "to_dict", None)
         values = config if isinstance(config, Mapping) else to_dict() if to_dict else None
@@ -116,9 +122,30 @@ class ModelSpec:
                 '(an object, or its dict with "model_type") or the "model" fact of a trace'
             )
         names = values.get("architectures") or ()
-        attention = getattr(config, "_attn_implementation", None) or "sdpa"
-        root = str(names[0]) if names else str(values["model_type"])
-        return cls(root=root, config=values, attention=str(attention))
+        return cls(
+            root=str(names[0]) if names else str(values["model_type"]),
+            config=values,
+            attention=str(getattr(config, "_attn_implementation", None) or "sdpa"),
+            parameters=_from_shapes(values, dtype, device),
+        )
+
+    def with_dtype(self, dtype: str) -> ModelSpec:
+        """The same model with its floating-point parameters in another dtype."""
+        name = dtype_name(dtype)
+        changed = tuple(
+            replace(tensor, dtype=name) if "float" in tensor.dtype else tensor
+            for tensor in self.parameters
+        )
+        return replace(self, parameters=changed)
+
+
+def _from_shapes(config: Config, dtype: str, device: str) -> tuple[TensorSpec, ...]:
+    told = dtype or config.get("dtype") or config.get("torch_dtype") or "float32"
+    name = dtype_name(str(told))
+    return tuple(
+        TensorSpec(tensor, shape, name, device, True, storage)
+        for storage, (tensor, shape) in enumerate(parameter_shapes(config) or ())
+    )
 
 
 def _tensors(rows: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:

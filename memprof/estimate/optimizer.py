@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from memprof.errors import UsageError
 from memprof.estimate.dtypes import ITEMSIZE
+from memprof.estimate.model_spec import TensorSpec
 from memprof.estimate.result import Estimate, not_estimated, total
 
 Options = Mapping[str, Any]
@@ -43,6 +45,20 @@ class OptimizerSpec:
         """Reads the "optimizer" fact of a trace."""
         groups = tuple(_group(group) for group in fact.get("groups", ()))
         return cls(str(fact.get("class", "")), str(fact.get("module", "")), groups)
+
+    @classmethod
+    def of_model(cls, name: str, options: Options, tensors: Iterable[TensorSpec]) -> OptimizerSpec:
+        """A class of torch.optim that updates the given parameters.
+
+        Raises:
+            UsageError: if torch.optim has no such class.
+        """
+        known = (*RULES, "Adafactor", "LBFGS")
+        chosen = {each.lower(): each for each in known}.get(name.lower())
+        if chosen is None:
+            raise UsageError(f"optimizer {name!r} is unknown: choose one of {', '.join(known)}")
+        updated = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
+        return cls(chosen, "torch.optim", (ParameterGroup(options, updated),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Judge:
         soon_dead = row.died < INFINITY and row.died <= horizon
         all_with_gradients = bool(self.gradients) and all(self.gradients)
         left_behind = name == "forward" and row.died > end and not returned
-        if left_behind and soon_dead and all_with_gradients:
+        if left_behind and soon_dead and all_with_gradients and later >= horizon:
             return "activations"
         if row.died < INFINITY and (row.died <= end or row.died <= horizon):
             return "temporary"

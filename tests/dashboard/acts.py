@@ -25,6 +25,12 @@ _POINTS = f"""name => {{
   const trace = {_CHART}._fullData.find(trace => trace.name.includes(name));
   return [Array.from(trace.x), Array.from(trace.y), Array.from(trace.customdata || [])];
 }}"""
+_TILE = """name => {
+  const tiles = [...document.querySelectorAll('#modules g.slice')];
+  const tile = tiles.find(each => each.__data__.data.data.label === name);
+  const box = tile.querySelector('path').getBoundingClientRect();
+  return [box.left + box.width / 2, box.top + box.height / 2];
+}"""
 
 
 def listed(page: Page) -> list[dict[str, Any]]:
@@ -80,3 +86,22 @@ def filter_by(page: Page, words: str) -> None:
     page.fill("#filter", words)
     page.wait_for_timeout(300)
     settle(page)
+
+
+def tile(page: Page, name: str) -> tuple[float, float]:
+    """The middle of a module's tile."""
+    page.locator("#modules").scroll_into_view_if_needed()
+    x, y = page.evaluate(_TILE, name)
+    return x, y
+
+
+def middle(page: Page, selector: str) -> tuple[float, float]:
+    """The middle of the first element that matches."""
+    box = page.locator(selector).first.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def hovered(page: Page, chart: str) -> str:
+    """What a chart says of the thing under the pointer."""
+    return page.locator(f"{chart} .hoverlayer").text_content() or ""

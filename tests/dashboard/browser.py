@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from memprof_dashboard import create_app
-from memprof_dashboard.guard import Guard
-from memprof_dashboard.server import listen
 from playwright.sync_api import Page
-from waitress.server import create_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from memprof.analyze import analyze
 from memprof.trace import load
+from memprof_dashboard import create_app
+from memprof_dashboard.guard import Guard
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -65,25 +66,44 @@ def settle(page: Page) -> None:
     page.wait_for_function(_QUIET, polling=20, timeout=30_000)
 
 
-@contextmanager
-def serving(*paths: Path) -> Iterator[str]:
-    """Serves traces as `serve` does, but without a token, and yields the address."""
-    app = create_app([analyze(load(path)) for path in paths])
-    guarded = Guard(app.server, token=None, script_hashes=app.csp_hashes())
-    server = create_server(guarded, sockets=[listen("127.0.0.1", 0)], threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.effective_port}/"
-    finally:
-        server.close()
-        thread.join(timeout=5)
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        pass
+
+
+class Stage:
+    """One address for whatever trace a test shows, so that Chromium keeps its scripts."""
+
+    def __init__(self) -> None:
+        self._shown: WSGIApplication | None = None
+        self._server = make_server(
+            "127.0.0.1", 0, self._answer, threaded=True, request_handler=_Quiet
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+        self.address = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def show(self, *paths: Path) -> None:
+        """Serves traces behind the guard, but without a token."""
+        app = create_app([analyze(load(path)) for path in paths])
+        self._shown = Guard(app.server, token=None, script_hashes=app.csp_hashes())
+
+    def close(self) -> None:
+        """Ends the server."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _answer(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        assert self._shown is not None
+        return self._shown(environ, start)
 
 
 class Watch:
     """Collects what a page must not do: complain, fail, or ask another machine."""
 
     def __init__(self, page: Page) -> None:
+        self.page = page
         self.faults: list[str] = []
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from tests.dashboard.browser import (
     CHROMIUM,
     FLAGS,
+    Stage,
     Watch,
     count_requests,
-    serving,
     wait_until_drawn,
 )
 from tests.synthetic import synthetic_training
@@ -23,35 +22,41 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[BrowserContext]:
     if not Path(CHROMIUM).exists():
         pytest.skip(f"no Chromium at {CHROMIUM}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
+        yield browser.new_context(viewport={"width": 1280, "height": 900})
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
+def open_page(browser: BrowserContext, stage: Stage) -> Iterator[Open]:
     """Opens traces in the browser; at the end of the test the pages must have had no fault."""
-    with ExitStack() as stack:
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        stack.callback(context.close)
-        watches: list[Watch] = []
+    watches: list[Watch] = []
 
-        def opened(*paths: Path, query: str = "", drawn: bool = True) -> Page:
-            address = stack.enter_context(serving(*paths))
-            page = context.new_page()
-            count_requests(page)
-            watches.append(Watch(page))
-            page.goto(address + query)
-            if drawn:
-                wait_until_drawn(page)
-            return page
+    def opened(*paths: Path, query: str = "", drawn: bool = True) -> Page:
+        stage.show(*paths)
+        page = browser.new_page()
+        count_requests(page)
+        watches.append(Watch(page))
+        page.goto(stage.address + query)
+        if drawn:
+            wait_until_drawn(page)
+        return page
 
-        yield opened
-        assert [fault for watch in watches for fault in watch.faults] == []
+    yield opened
+    for watch in watches:
+        watch.page.close()
+    assert [fault for watch in watches for fault in watch.faults] == []
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from memprof.analyze import analyze, report_document
 from memprof.trace import load
 from memprof.units import format_bytes
 from tests.dashboard import oracle
-from tests.dashboard.acts import click_at, drag, filter_by, listed, points, window
+from tests.dashboard.acts import click_at, drag, filter_by, listed, points, tile, window
 from tests.dashboard.browser import settle
 from tests.dashboard.conftest import Open
 
@@ -122,7 +122,7 @@ def test_bars_and_tiles_filter_the_table(open_page: Open, long_trace: Path) -> N
     page.click("#bars >> text=weights")
     settle(page)
     assert {row["key"] for row in listed(page)} == {"weights"}
-    page.click("#modules .treemaplayer text:has-text('lm_head')")
+    page.mouse.click(*tile(page, "lm_head"))
     settle(page)
     assert {row["module"] for row in listed(page)} == {"lm_head"}
 
@@ -138,12 +138,12 @@ def test_the_table_sorts(open_page: Open, long_trace: Path) -> None:
 
 
 def test_an_address_shows_the_same_again(open_page: Open, long_trace: Path) -> None:
-    first = open_page(long_trace)
-    begin, end = window(first)
-    span = (begin + 0.2 * (end - begin), begin + 0.5 * (end - begin))
+    trace = load(long_trace)
+    seconds = (int(trace.events.time_ns[-1]) - trace.begin_ns) / 1e9
+    span = (0.2 * seconds, 0.5 * seconds)
     query = f"?event=5000&from={span[0]}&to={span[1]}"
     page = open_page(long_trace, query=query)
     settle(page)
     assert window(page) == pytest.approx(span)
-    alive = oracle.alive_after(load(long_trace), 5_000)
+    alive = oracle.alive_after(trace, 5_000)
     assert page.inner_text("#moment-bytes") == format_bytes(sum(alive.values()))

@@ -36,9 +36,10 @@ class CannotRunError(Exception):
 class Probe:
     """What a program is given: `traced` to run its part in, `holds` to say what it knows."""
 
-    def __init__(self, counter: Counter, *, tracing: bool) -> None:
+    def __init__(self, counter: Counter, saved: list[int] | None) -> None:
         self._counter = counter
-        self.tracing = tracing
+        self.tracing = saved is not None
+        self.saved = [] if saved is None else list(saved)
         self.outcome = Outcome()
 
     @contextmanager
@@ -80,6 +81,31 @@ class Probe:
             claim = Claim(category, time.perf_counter_ns(), bytes_of(tensors))
             self.outcome.claims.append(claim)
 
+    @contextmanager
+    def activations(self, *others: torch.Tensor, and_bytes: int = 0) -> Iterator[None]:
+        """Claims that, at the end of the block, activations are what autograd saved in it.
+
+        The run without tracing counts what autograd saves, less the storages of `others` and with
+        `and_bytes` that it does not; the traced run, in which no hook may stand between autograd
+        and the recording, claims as much.
+        """
+        if self.tracing:
+            yield
+            claim = Claim("activations", time.perf_counter_ns(), self.saved.pop(0))
+            self.outcome.claims.append(claim)
+            return
+        kept: dict[int, torch.UntypedStorage] = {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            yield
+        for other in others:
+            kept.pop(other.untyped_storage()._cdata, None)
+        self.saved.append(and_bytes + sum(storage.nbytes() for storage in kept.values()))
+
     def value(self, *values: torch.Tensor) -> None:
         """Notes results, to be compared bit by bit with those of the run without tracing."""
         for value in values:
@@ -120,21 +146,22 @@ def _parts(tensor: torch.Tensor | None) -> list[torch.Tensor]:
 
 def run(program: Program, counter: Counter) -> Outcome:
     """Runs a program without tracing and, from the same seed, with it."""
-    hashes: list[str] = []
-    for tracing in (False, True):
-        probe = Probe(counter, tracing=tracing)
-        torch.manual_seed(0)
-        try:
-            program.run(probe)
-        except CannotRunError as skip:
-            return Outcome(skipped=str(skip))
-        except Exception:
-            return Outcome(error=traceback.format_exc())
-        if not tracing:
-            hashes = probe.outcome.hashes
-        gc.collect()
-    probe.outcome.plain_hashes = hashes
-    return probe.outcome
+    try:
+        plain = _run_once(program, Probe(counter, None))
+        traced = _run_once(program, Probe(counter, plain.saved))
+    except CannotRunError as reason:
+        return Outcome(skipped=str(reason))
+    except Exception:
+        return Outcome(error=traceback.format_exc())
+    traced.outcome.plain_hashes = plain.outcome.hashes
+    return traced.outcome
+
+
+def _run_once(program: Program, probe: Probe) -> Probe:
+    gc.collect()
+    torch.manual_seed(0)
+    program.run(probe)
+    return probe
 
 
 def main(library: str, group: str, results: str, *chosen: str) -> None:

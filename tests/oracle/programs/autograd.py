@@ -238,8 +238,10 @@ PROGRAMS = {
     "reentrant checkpointing": Program(lambda probe: checkpointed(probe, reentrant=True)),
     "nested checkpointing": Program(nested_checkpoints),
     "per-sample gradients": Program(per_sample_gradients),
-    "jacobians": Program(jacobian),
-    "hessian-vector product": Program(hessian_vector_product),
+    "jacobians": Program(jacobian, workspaces="a transposed matrix is copied by blocks"),
+    "hessian-vector product": Program(
+        hessian_vector_product, workspaces="a product with one row works on a copy of the matrix"
+    ),
     "save_on_cpu": Program(saved_on_cpu),
     "own autograd function": Program(own_function),
     "optimizer in backward": Program(hooks),

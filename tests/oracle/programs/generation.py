@@ -31,8 +31,8 @@ def generate(make: Make, category: str, probe: Probe, **options: Any) -> None:
             return_dict_in_generate=True,
             **{"do_sample": False, **options},
         )
-        probe.value(out.sequences)
         cache = out.get("past_key_values", out.get("cache_params"))
+        probe.value(out.sequences, *tensors_of(cache))
         probe.holds(category, *tensors_of(cache))
         probe.holds("weights", *model.parameters())
 
@@ -119,7 +119,7 @@ def by_hand(probe: Probe) -> None:
             logits = model(input_ids=tokens, past_key_values=cache, use_cache=True).logits
             tokens = logits[:, -1:].argmax(-1)
             probe.holds("kv_cache", *tensors_of(cache))
-        probe.value(tokens)
+        probe.value(logits)
         cache.reorder_cache(torch.tensor([3, 2, 1, 0]))
         probe.holds("kv_cache", *tensors_of(cache))
         cache.batch_select_indices(torch.tensor([0, 1]))

@@ -84,7 +84,9 @@ def claim_all(
 def train(probe: Probe, model: nn.Module, *others: nn.Module) -> None:
     optimizer = torch.optim.AdamW(model.parameters())
     for _ in range(2):
-        loss = loss_of(model, batch())
+        tokens = batch()
+        with probe.activations(tokens, *model.parameters()):
+            loss = loss_of(model, tokens)
         loss.backward()
         probe.value(loss)
         optimizer.step()
@@ -185,6 +187,29 @@ def lstm(probe: Probe) -> None:
             optimizer.zero_grad()
 
 
+def functions_only(probe: Probe) -> None:
+    """A network of functions: no module says what is a weight and when forward begins."""
+    with probe.traced():
+        weights = [torch.randn(WIDTH, WIDTH, requires_grad=True) for _ in range(LAYERS)]
+        optimizer = torch.optim.SGD(weights, lr=0.1, momentum=0.9)
+        for _ in range(2):
+            hidden = torch.randn(8 * TOKENS, WIDTH)
+            with probe.activations(*weights):
+                for weight in weights:
+                    hidden = functional.gelu(hidden @ weight, approximate="tanh")
+                loss = hidden.square().mean()
+                del hidden
+            loss.backward()
+            probe.value(loss)
+            optimizer.step()
+            probe.holds("weights", *weights)
+            probe.holds("gradients", *(weight.grad for weight in weights))
+            probe.holds(
+                "optimizer_state", *(s["momentum_buffer"] for s in optimizer.state.values())
+            )
+            optimizer.zero_grad()
+
+
 def sparse_embedding(probe: Probe) -> None:
     """Gradients of the embedding are sparse tensors: indices and values of their own."""
     with probe.traced():
@@ -225,6 +250,7 @@ PROGRAMS = {
     "GPT, from before the recording": Program(gpt_from_before),
     "GPT and its copy": Program(gpt_copied),
     "GPT generating with its own cache": Program(gpt_generating),
+    "functions without modules": Program(functions_only),
     "GPT, sparse embedding": Program(sparse_embedding),
     "GPT fed by worker processes": Program(data_loader),
     "CNN": CNN,

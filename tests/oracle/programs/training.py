@@ -11,18 +11,24 @@ from tests.oracle.outcome import Program
 from tests.oracle.probe import Probe
 from tests.oracle.programs import models
 
-STEPS, TOKENS = 2, 32
+STEPS, TOKENS, LAYERS = 2, 32, 3
+LOSS_BYTES = 4
+#: What a checkpoint keeps beside what autograd saves: the generator's state for every layer, and
+#: the positions, their cosines and their sines, which all layers are given.
+CHECKPOINT_BYTES = LAYERS * 5056 + TOKENS * (8 + 2 * 16 * 4)
 Make = Callable[[], torch.nn.Module]
 
 
-def train(make: Make, probe: Probe, micro_batches: int = 1) -> None:
+def train(make: Make, probe: Probe, micro_batches: int = 1, kept_bytes: int = LOSS_BYTES) -> None:
     with probe.traced():
         model = make()
         optimizer = torch.optim.AdamW(model.parameters())
         for _ in range(STEPS):
             for _ in range(micro_batches):
                 tokens = torch.randint(1, models.VOCABULARY, (2, TOKENS))
-                loss = model(input_ids=tokens, labels=tokens).loss
+                others = (tokens, *model.parameters(), *model.buffers())
+                with probe.activations(*others, and_bytes=kept_bytes):
+                    loss = model(input_ids=tokens, labels=tokens).loss
                 loss.backward()
                 probe.value(loss)
             probe.holds("gradients", *(parameter.grad for parameter in model.parameters()))
@@ -49,8 +55,12 @@ PROGRAMS = {
         partial(train, partial(models.llama, attn_implementation="eager"))
     ),
     "Llama, tied weights": Program(partial(train, partial(models.llama, tie_word_embeddings=True))),
-    "Llama, checkpointing": Program(partial(train, partial(checkpointed, False))),
-    "Llama, reentrant checkpointing": Program(partial(train, partial(checkpointed, True))),
+    "Llama, checkpointing": Program(
+        partial(train, partial(checkpointed, False), kept_bytes=LOSS_BYTES + CHECKPOINT_BYTES)
+    ),
+    "Llama, reentrant checkpointing": Program(
+        partial(train, partial(checkpointed, True), kept_bytes=LOSS_BYTES + CHECKPOINT_BYTES)
+    ),
     "Llama, gradient accumulation": Program(partial(train, models.llama, micro_batches=3)),
     "GPT-2": Program(partial(train, models.gpt2)),
     "Mixtral": Program(partial(train, models.mixtral)),

@@ -63,6 +63,6 @@ def _share(row: CategoryComparison) -> str:
 
 
 def _why(row: CategoryComparison) -> list[Any]:
-    if row.explanation == row.formula or row.estimated_bytes is None:
+    if row.formula in row.explanation or row.estimated_bytes is None:
         return [row.explanation]
     return [row.explanation, html.Div(row.formula, className="formula")]

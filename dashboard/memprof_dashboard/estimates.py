@@ -13,7 +13,7 @@ from memprof_dashboard.subjects import Subject
 from memprof_dashboard.theme import STACK, label
 
 #: Steps whose peak is estimated at most; of more, evenly chosen ones.
-_MOST_STEPS = 64
+_MOST_STEPS = 32
 
 
 def estimated(subject: Subject, moment: Moment) -> dict[str, int]:
@@ -46,8 +46,13 @@ def _peaks(subject: Subject) -> list[tuple[int, Moment]]:
     if not steps:
         return [(subject.window_ns[0], subject.peak)] if len(subject.device.total) else []
     begins = subject.trace.steps.begin_ns
-    chosen = steps[:: -(-len(steps) // _MOST_STEPS)]
-    return [(int(begins[row.step]), subject.device.at_event(row.peak_event)) for row in chosen]
+    # The first step makes the optimizer's state, so that the second is the first of the usual ones.
+    evenly = set(range(0, len(steps), -(-len(steps) // _MOST_STEPS)))
+    chosen = sorted(evenly | ({1, subject.peak.step or 0} & set(range(len(steps)))))
+    return [
+        (int(begins[number]), subject.device.at_event(steps[number].peak_event))
+        for number in chosen
+    ]
 
 
 def _name(peak: Moment, known: Mapping[str, int]) -> str:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from memprof.analyze.analysis import Analysis
+from memprof.analyze.device import DeviceAnalysis
 from memprof.analyze.expected import at_high_water
-from memprof.analyze.explain import explain
+from memprof.analyze.explain import Case, explain
+from memprof.analyze.levels import CategoryPeak
 from memprof.analyze.moment import Moment
 from memprof.analyze.momentary import Instant
 from memprof.analyze.report import trace_document
@@ -24,7 +28,8 @@ class CategoryComparison:
 
     Attributes:
         device, category: what is compared.
-        measured_bytes: the category's own high-water mark.
+        measured_bytes: the category's own high-water mark; of weights and buffers from the first
+            call of a model on.
         estimated_bytes: None where there is no formula.
         error_bytes: measured minus estimated.
         error_percent: the same in percent of what was measured; None where nothing was.
@@ -91,7 +96,7 @@ def compare_document(analysis: Analysis) -> dict[str, Any]:
 def _comparison(
     analysis: Analysis, facts: RunFacts, device: str, category: str
 ) -> CategoryComparison:
-    measured, event = analysis.device(device).category_peaks[category]
+    measured, event = _measured(analysis.device(device), facts, category)
     moment = analysis.device(device).at_event(event)
     estimate = at_high_water(analysis, facts, moment, category)
     error = None if estimate.bytes is None else measured - estimate.bytes
@@ -102,11 +107,25 @@ def _comparison(
         estimated_bytes=estimate.bytes,
         error_bytes=error,
         error_percent=_percent(error, measured),
-        explanation=explain(analysis, facts, moment, category, measured, estimate),
+        explanation=explain(Case(analysis, facts, moment, category, measured, estimate)),
         formula=estimate.formula,
         assumptions=estimate.assumptions,
         event=event,
     )
+
+
+def _measured(device: DeviceAnalysis, facts: RunFacts, category: str) -> CategoryPeak:
+    """A category's high-water mark; of weights and buffers, from the first call of a model on.
+
+    While a model is made or loaded, weights exist twice that are then tied or converted.
+    """
+    first = min((noted for noted, _ in facts.models), default=0)
+    begin = int(np.searchsorted(device.time_ns, first))
+    if category not in ("weights", "buffers") or begin == 0:
+        return device.category_peaks[category]
+    series = device.series(category)[begin - 1 :]
+    place = int(np.argmax(series))
+    return CategoryPeak(int(series[place]), int(device.events[begin - 1 + place]))
 
 
 def _percent(error: int | None, measured: int) -> float | None:

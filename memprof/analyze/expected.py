@@ -7,7 +7,7 @@ from memprof.analyze.generation import cache_estimate, state_estimate
 from memprof.analyze.moment import Moment
 from memprof.analyze.run_facts import RunFacts
 from memprof.analyze.training import activation_estimate
-from memprof.estimate import Estimate, not_estimated
+from memprof.estimate import Estimate, ModelSpec, not_estimated
 from memprof.estimate.estimate import LEFT_OPEN
 from memprof.estimate.gradients import gradients
 from memprof.estimate.optimizer import total_state
@@ -29,12 +29,10 @@ def at_high_water(analysis: Analysis, facts: RunFacts, moment: Moment, category:
         category: the category.
     """
     models, device = facts.models_at(moment.time_ns), moment.device
-    if category == "weights":
-        return total((weights(model, device) for model in models), NO_MODEL)
-    if category == "buffers":
-        return total((buffers(model, device) for model in models), NO_MODEL)
+    if category in ("weights", "buffers"):
+        return _held(models, category, device)
     if category == "gradients":
-        return total((gradients(model, device) for model in facts.trained(models)), NOT_TRAINED)
+        return _gradients(facts, models, device)
     if category == "optimizer_state":
         spec = [optimizer for _, optimizer in facts.optimizers]
         return total_state(spec, device)
@@ -45,3 +43,16 @@ def at_high_water(analysis: Analysis, facts: RunFacts, moment: Moment, category:
     if category == "activations":
         return activation_estimate(analysis, facts, models, moment)
     return not_estimated(LEFT_OPEN[category])
+
+
+def _held(models: list[ModelSpec], category: str, device: str) -> Estimate:
+    if not models:
+        return not_estimated(NO_MODEL)
+    formula = weights if category == "weights" else buffers
+    return total((formula(model, device) for model in models), "")
+
+
+def _gradients(facts: RunFacts, models: list[ModelSpec], device: str) -> Estimate:
+    if facts.optimizers and not models:
+        return not_estimated(NO_MODEL)
+    return total((gradients(model, device) for model in facts.trained(models)), NOT_TRAINED)

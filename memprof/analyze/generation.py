@@ -81,7 +81,7 @@ def generating_model(facts: RunFacts, models: list[ModelSpec]) -> ModelSpec | st
 
 def activation_itemsize(model: ModelSpec, facts: RunFacts) -> int:
     """Bytes of an element of a model's activations."""
-    calls = facts.calls_of(model.root)
+    calls = facts.calls_of(model)
     autocast = calls[-1].get("autocast") if calls else None
     return itemsize(str(autocast or model.dtype or "float32"))
 

@@ -33,19 +33,19 @@ class RunFacts:
 
     def models_at(self, time_ns: int) -> list[ModelSpec]:
         """Each model as it was at a time; one first noted later as it was noted first."""
-        chosen: dict[str, ModelSpec] = {}
+        chosen: dict[int, ModelSpec] = {}
         for noted_ns, model in self.models:
-            if noted_ns <= time_ns or model.root not in chosen:
-                chosen[model.root] = model
+            if noted_ns <= time_ns or model.number not in chosen:
+                chosen[model.number] = model
         return list(chosen.values())
 
-    def calls_of(self, root: str) -> list[Value]:
+    def calls_of(self, model: ModelSpec) -> list[Value]:
         """The styles in which a model was called, oldest first."""
-        return [call for call in self.calls if call.get("root") == root]
+        return [call for call in self.calls if call.get("model", 0) == model.number]
 
     def trained(self, models: list[ModelSpec]) -> list[ModelSpec]:
         """Those of the models that were called with autograd on."""
-        return [m for m in models if any(call.get("grad") for call in self.calls_of(m.root))]
+        return [m for m in models if any(call.get("grad") for call in self.calls_of(m))]
 
     def generating(self, models: list[ModelSpec]) -> list[ModelSpec]:
         """Those of the models with a configuration that were called in prefill or decode."""
@@ -53,7 +53,7 @@ class RunFacts:
             model
             for model in models
             if model.config
-            and any(call.get("phase") in self.cached_phases for call in self.calls_of(model.root))
+            and any(call.get("phase") in self.cached_phases for call in self.calls_of(model))
         ]
 
 

@@ -8,7 +8,7 @@ from memprof.analyze.analysis import Analysis
 from memprof.analyze.moment import Moment
 from memprof.analyze.run_facts import RunFacts, Value
 from memprof.estimate import Estimate, ModelSpec, RunSpec, not_estimated
-from memprof.estimate.activations import activations
+from memprof.estimate.activations import activations, known_models
 from memprof.trace import CATEGORIES, LABELS, Trace
 
 BACKWARD = "backward"
@@ -35,10 +35,12 @@ def training_run(
     if len(trained) != 1:
         return _not_one(trained)
     model = trained[0]
+    if model.model_type not in known_models():
+        return f'no activation formula for models of type "{model.model_type}"'
     row = call_before(trace, moment.time_ns)
     if row is None or trace.phases.tokens[row] < 0:
         return "the shapes of the model's call are not known"
-    call = next((c for c in reversed(facts.calls_of(model.root)) if c.get("grad")), {})
+    call = next((c for c in reversed(facts.calls_of(model)) if c.get("grad")), {})
     return model, _run_spec(analysis, model, moment, row, call)
 
 
@@ -75,10 +77,18 @@ def _run_spec(
         attention=model.attention,
         loss="labels" in call.get("inputs", {}),
         dropout=bool(call.get("training", True)),
+        padded=_masked(analysis.trace),
         outputs_kept=kept,
         outputs_before=before,
         device=moment.device.split(":")[0],
     )
+
+
+def _masked(trace: Trace) -> bool:
+    """Whether attention was given a mask, which it turns from booleans into numbers."""
+    turned = [n for n, text in enumerate(trace.strings) if text == "aten.where.self"]
+    modules = np.unique(trace.allocations.module[np.isin(trace.allocations.op, turned)])
+    return any("attn" in trace.strings[number] for number in modules)
 
 
 def _outputs(analysis: Analysis, moment: Moment, call_ns: int) -> tuple[bool, bool]:

@@ -15,6 +15,7 @@ from memprof.errors import UsageError
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.result import Estimate, not_estimated
 from memprof.estimate.run_spec import RunSpec
+from memprof.units import format_bytes as _size
 
 LOSS_BYTES: Final = 4
 #: Checkpointing keeps the state of the random number generator with every block's input.
@@ -95,6 +96,11 @@ def stack_of(model: ModelSpec, run: RunSpec) -> Stack:
     return builder(model, run)
 
 
+def known_models() -> frozenset[str]:
+    """Architectures (`model_type`) that there is a formula for."""
+    return frozenset(_builders())
+
+
 def forward_end(stack: Stack, run: RunSpec) -> int:
     """Bytes that are kept when the loss has been computed."""
     blocks = _checkpoint(stack, run) if run.checkpointing else total(stack.block)
@@ -140,8 +146,8 @@ def _before(stack: Stack, run: RunSpec) -> int:
 
 def _plain(stack: Stack, run: RunSpec) -> Estimate:
     formula = (
-        f"{stack.layers} blocks × {total(stack.block):,} B ({_largest(stack.block)}) + "
-        f"{total(stack.around):,} B around them + {total(stack.head):,} B of head and loss"
+        f"{stack.layers} blocks × {_size(total(stack.block))} ({_largest(stack.block)}) + "
+        f"{_size(total(stack.around))} around them + {_size(total(stack.head))} of head and loss"
         f"{_outputs_words(stack, run)}"
     )
     return Estimate(forward_end(stack, run), formula, _assumptions(run))
@@ -149,12 +155,13 @@ def _plain(stack: Stack, run: RunSpec) -> Estimate:
 
 def _with_checkpoints(stack: Stack, run: RunSpec) -> Estimate:
     end, again = forward_end(stack, run), in_backward(stack, run, stack.layers)
-    formula = f"{stack.layers} block inputs × {stack.block_input:,} B + "
+    formula = f"{stack.layers} block inputs × {_size(stack.block_input)} + "
     if end >= again:
-        formula += f"{total(stack.head):,} B of head and loss, highest at the end of forward"
+        formula += f"{_size(total(stack.head))} of head and loss, highest at the end of forward"
     else:
         formula += (
-            f"one block recomputed in backward, {total(stack.block):,} B ({_largest(stack.block)})"
+            f"one block recomputed in backward, {_size(total(stack.block))} "
+            f"({_largest(stack.block)})"
         )
     assumed = (*_assumptions(run), "checkpointing without reentrant autograd")
     return Estimate(max(end, again), formula + _outputs_words(stack, run), assumed)
@@ -163,20 +170,21 @@ def _with_checkpoints(stack: Stack, run: RunSpec) -> Estimate:
 def _outputs_words(stack: Stack, run: RunSpec) -> str:
     words = ""
     if run.outputs_kept and stack.outputs:
-        words += f" + {stack.outputs:,} B of logits that the program holds"
+        words += f" + {_size(stack.outputs)} of logits that the program holds"
     if run.outputs_before:
-        words += f" + {_before(stack, run):,} B of output of the step before, held still"
+        words += f" + {_size(_before(stack, run))} of output of the step before, held still"
     return words
 
 
 def _largest(parts: tuple[Part, ...]) -> str:
     ranked = sorted(parts, key=lambda part: -part.nbytes)
-    return ", ".join(f"{part.what} {part.nbytes:,}" for part in ranked[:3])
+    return "largest: " + ", ".join(f"{part.what} {_size(part.nbytes)}" for part in ranked[:2])
 
 
 def _assumptions(run: RunSpec) -> tuple[str, ...]:
     kernels = "the CPU's kernels" if run.device == "cpu" else "flash attention"
-    return ("no padding in the batch", f"{kernels} and transformers' own modules, not compiled")
+    modules = f"{kernels} and transformers' own modules, not compiled"
+    return (modules,) if run.padded else ("no padding in the batch", modules)
 
 
 def _builders() -> dict[str, Callable[[ModelSpec, RunSpec], Stack]]:

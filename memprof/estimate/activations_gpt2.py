@@ -91,12 +91,15 @@ def _attention(model: ModelSpec, run: RunSpec, stream: int) -> tuple[Part, ...]:
 def _fused(model: ModelSpec, run: RunSpec, stream: int) -> tuple[Part, ...]:
     """Queries, keys and values are views of one tensor; the cache has copies of the latter two."""
     cached = _use_cache(model, run)
+    element = itemsize(run.dtype or model.dtype or "float32")
+    mask = run.batch * run.tokens**2 * element
     statistics = 4 * run.batch * run.tokens * number(model, "n_head")
     return (
         Part("queries, keys and values", 3 * stream),
         Part("keys and values in the cache", 2 * stream if cached else 0),
         Part("result of attention", stream),
         Part("log-sum-exp of the scores", statistics),
+        Part("mask", mask if run.padded else 0),
     )
 
 

@@ -162,7 +162,7 @@ def _fused(sizes: _Sizes, cached: bool, masked: bool) -> tuple[Part, ...]:
     )
     if not masked:
         return (*parts, Part("keys and values", 2 * sizes.keys))
-    mask = Part("mask of the window", sizes.batch * sizes.tokens**2 * sizes.element)
+    mask = Part("mask", sizes.batch * sizes.tokens**2 * sizes.element)
     return (*parts, mask, *_repeated(sizes, cached, fused=True))
 
 
@@ -201,14 +201,18 @@ def _cached(model: ModelSpec, run: RunSpec) -> bool:
 
 
 def _masked(model: ModelSpec, run: RunSpec) -> bool:
-    """Whether a sliding window is short enough to need a mask."""
+    """Whether padding, or a sliding window that is short enough, needs a mask."""
+    return run.padded or _windowed(model, run)
+
+
+def _windowed(model: ModelSpec, run: RunSpec) -> bool:
     window = model.config.get("sliding_window")
     kinds = layer_types(model.config, 1)
-    if "sliding_attention" not in kinds or not isinstance(window, int):
+    if "sliding_attention" not in kinds or not isinstance(window, int) or run.tokens < window:
         return False
-    if run.tokens >= window and set(kinds) != {"sliding_attention"}:
+    if set(kinds) != {"sliding_attention"}:
         raise Unknown("no formula for layers with and without a window side by side")
-    return run.tokens >= window
+    return True
 
 
 def _cache_bytes(model: ModelSpec, sizes: _Sizes) -> int:
@@ -227,4 +231,5 @@ def _arguments(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...
     positions = Part("positions", 8 * sizes.tokens)
     if attention_kind(model, run) == "eager":
         return positions, Part("mask", sizes.batch * sizes.tokens**2 * sizes.element)
-    return positions, Part("mask", sizes.tokens**2 if _masked(model, run) else 0)
+    sequences = 1 if _windowed(model, run) else sizes.batch
+    return positions, Part("mask", sequences * sizes.tokens**2 if _masked(model, run) else 0)

@@ -13,8 +13,10 @@ _LAYERS: Final = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "dec
 _HEADS: Final = ("num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads")
 _WIDTH: Final = ("hidden_size", "n_embd", "d_model")
 _WINDOWED: Final = ("sliding_attention", "chunked_attention")
+_PLAIN: Final = ("full_attention", "attention", *_WINDOWED)
 _WITHOUT_KEYS: Final = ("linear_attention", "conv", "mamba", "moe", "mlp")
-_NOT_PLAIN: Final = ("hybrid", "hybrid_sliding", "indexed_attention", "hybrid_mamba")
+#: Options of models that mix kinds of layers, and whose configuration may not tell which is which.
+_MIXED: Final = ("mamba_d_state", "block_types", "global_head_dim", "num_global_key_value_heads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,11 @@ def cache_layout(config: Config) -> CacheLayout | str:
     if widths is None:
         return "the configuration does not tell the width of a head"
     kinds = layer_types(text, depth)
-    strange = next((kind for kind in kinds if kind in _NOT_PLAIN), None)
+    strange = next((kind for kind in kinds if kind not in (*_PLAIN, *_WITHOUT_KEYS)), None)
     if strange is not None:
         return f"no formula for the cache of {strange} layers"
     groups = _key_value_heads(text, heads)
+    kinds = kinds[: depth - (first_of(text, ("num_kv_shared_layers",)) or 0)]
     return CacheLayout(
         tuple(
             CacheLayer(groups, *widths, _window(text, kind))
@@ -94,14 +97,29 @@ def first_of(config: Config, names: tuple[str, ...]) -> int | None:
 
 def layer_types(config: Config, depth: int) -> list[str]:
     """The kind of every layer, as transformers infers it where it is not told."""
-    told = config.get("layer_types")
+    told = config.get("layer_types") or config.get("layers_block_type")
     if isinstance(told, list):
         return [str(kind) for kind in told]
+    if attending := _attending(config, depth):
+        return ["full_attention" if layer in attending else "mamba" for layer in range(depth)]
+    if any(config.get(name) is not None for name in _MIXED):
+        return ["mixed"] * depth
     if config.get("sliding_window") and config.get("use_sliding_window", True):
         return ["sliding_attention"] * depth
     if config.get("attention_chunk_size"):
         return ["chunked_attention"] * depth
     return ["full_attention"] * depth
+
+
+def _attending(config: Config, depth: int) -> list[int]:
+    """Numbers of the layers with attention, where a configuration lists them or tells a rhythm."""
+    listed = config.get("attn_layer_indices")
+    if isinstance(listed, list):
+        return listed
+    rhythm, offset = config.get("attn_layer_period"), config.get("attn_layer_offset")
+    if isinstance(rhythm, int) and isinstance(offset, int):
+        return list(range(offset, depth, rhythm))
+    return []
 
 
 def _encoder_decoder(config: Config, heads: int) -> CacheLayout | str:
@@ -116,18 +134,26 @@ def _encoder_decoder(config: Config, heads: int) -> CacheLayout | str:
 
 
 def _widths(config: Config, heads: int) -> tuple[int, int] | None:
-    rope, plain, value = (
-        config.get(name) for name in ("qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
-    )
-    if isinstance(rope, int) and isinstance(plain, int) and isinstance(value, int):
-        return rope + plain, value
+    if _latent(config):
+        return config["kv_lora_rank"], config["qk_rope_head_dim"]
     told, width = config.get("head_dim"), first_of(config, _WIDTH)
     head = told if isinstance(told, int) else width // heads if width else None
     return None if head is None else (head, head)
 
 
+def _latent(config: Config) -> bool:
+    """Whether keys and values are cached compressed, as DeepSeek's: one latent for all heads.
+
+    Since huggingface/transformers#47761 the latent and the rotated part of the keys are what is
+    kept; releases before it kept the expanded heads.
+    """
+    return all(isinstance(config.get(name), int) for name in ("kv_lora_rank", "qk_rope_head_dim"))
+
+
 def _key_value_heads(config: Config, heads: int) -> int:
-    if "qk_nope_head_dim" in config:
+    if _latent(config):
+        return 1
+    if config.get("new_decoder_architecture"):  # Falcon copies them for each head, then caches
         return heads
     if config.get("multi_query"):
         return 1

@@ -56,6 +56,7 @@ class ModelSpec:
         attention: "sdpa", "eager", ... or "" where it is not known.
         gradient_checkpointing: whether blocks are recomputed in backward.
         parameters, buffers: its tensors, names of tied ones repeated.
+        number: tells the models of one run apart.
     """
 
     root: str
@@ -65,6 +66,7 @@ class ModelSpec:
     gradient_checkpointing: bool = False
     parameters: tuple[TensorSpec, ...] = ()
     buffers: tuple[TensorSpec, ...] = ()
+    number: int = 0
 
     @property
     def model_type(self) -> str:
@@ -100,6 +102,7 @@ class ModelSpec:
             gradient_checkpointing=bool(fact.get("gradient_checkpointing")),
             parameters=_tensors(fact.get("parameters", ())),
             buffers=_tensors(fact.get("buffers", ())),
+            number=int(fact.get("model", 0)),
         )
 
     @classmethod

@@ -29,6 +29,7 @@ class RunSpec:
         attention: "sdpa" or "eager"; "" takes the model's own.
         loss: whether the model is given labels and computes its loss.
         dropout: whether the model is in training mode, where dropout works.
+        padded: whether sequences differ in length, which gives attention a mask.
         outputs_kept: whether the program holds the model's output (logits, cache) in backward.
         outputs_before: whether it still holds the output of the step before in the next forward.
         device: kind of device, "cpu" or "cuda": their kernels keep different things.
@@ -50,6 +51,7 @@ class RunSpec:
     attention: str = ""
     loss: bool = True
     dropout: bool = True
+    padded: bool = False
     outputs_kept: bool = True
     outputs_before: bool = False
     device: str = "cpu"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ class Facts:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._known: set[str] = set()
+        self._next_model = itertools.count(1)
+        self._models: dict[int, tuple[weakref.ref[torch.nn.Module], int]] = {}
         self.number = journal.strings.number
 
     def text(self, number: int) -> str:
@@ -42,6 +45,7 @@ class Facts:
         self._once(
             "model",
             {
+                "model": self._number_of(model),
                 "root": path,
                 "class": f"{type(model).__module__}.{type(model).__qualname__}",
                 "config": _plain(config.to_dict()) if hasattr(config, "to_dict") else None,
@@ -54,9 +58,17 @@ class Facts:
             },
         )
 
+    def _number_of(self, model: torch.nn.Module) -> int:
+        """Tells models apart that have one name, and knows one again under another name."""
+        known = self._models.get(id(model))
+        if known is None or known[0]() is not model:
+            known = self._models[id(model)] = (weakref.ref(model), next(self._next_model))
+        return known[1]
+
     def call(self, model: torch.nn.Module, path: str, phase: int, named: Mapping[str, Any]) -> None:
         """Notes the style of a model's call: autograd, autocast, the shapes of its inputs."""
         style = {
+            "model": self._number_of(model),
             "root": path,
             "grad": torch.is_grad_enabled(),
             "training": model.training,

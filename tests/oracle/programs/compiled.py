@@ -26,6 +26,17 @@ class Model(nn.Module):
         return x + self.second(functional.silu(self.first(x)).square())
 
 
+class Widening(nn.Module):
+    """Compiled, its sines are a buffer that no operator returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow = nn.Linear(16 * WIDTH, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.narrow(functional.silu(x.repeat(1, 16)).sin())
+
+
 def fresh() -> dict[str, Any]:
     """Forgets what was compiled; returns Dynamo's counters, which count from here."""
     from torch._dynamo import utils
@@ -60,9 +71,9 @@ def train(make: Callable[[], Any], probe: Probe) -> None:
     note_counters(probe, counters)
 
 
-def infer(guard: Callable[[], Any], probe: Probe) -> None:
+def infer(guard: Callable[[], Any], make: Callable[[], nn.Module], probe: Probe) -> None:
     counters = fresh()
-    plain = Model().eval()
+    plain = make().eval()
     model = torch.compile(plain, fullgraph=True)
     with probe.traced(), guard():
         for _ in range(STEPS):
@@ -116,8 +127,11 @@ PROGRAMS = {
     "not compiled": Program(partial(train, Model)),
     "training": Program(partial(train, whole), workspaces=GRAPH),
     "training, in parts": Program(partial(train, in_parts), workspaces=GRAPH),
-    "inference, no_grad": Program(partial(infer, torch.no_grad), workspaces=GRAPH),
-    "inference, inference_mode": Program(partial(infer, torch.inference_mode), workspaces=GRAPH),
+    "inference, no_grad": Program(partial(infer, torch.no_grad, Model), workspaces=GRAPH),
+    "inference, inference_mode": Program(
+        partial(infer, torch.inference_mode, Model), workspaces=GRAPH
+    ),
+    "buffers inside": Program(partial(infer, torch.no_grad, Widening), workspaces=GRAPH),
     "compiled before": Program(compiled_before, workspaces=GRAPH),
     "compiled during, used after": Program(after_the_recording, workspaces=GRAPH),
 }

@@ -47,6 +47,17 @@ def test_training_names_weights_gradients_and_states_alike() -> None:
     }
 
 
+def test_state_and_gradients_belong_to_the_module_of_their_parameter() -> None:
+    with memprof.trace() as traced:
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+        optimizer = torch.optim.Adam(model.parameters())
+        model(torch.randn(3, 4)).sum().backward()
+        optimizer.step()
+    held = traced.analysis.device("cpu").end.live().rows()
+    owned = {(row.category, row.module) for row in held if row.name.startswith("1.")}
+    assert owned == {("weights", "1"), ("gradients", "1"), ("optimizer_state", "1")}
+
+
 def test_what_exists_before_the_trace_is_named_once_it_is_used() -> None:
     model = Tied()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)

@@ -89,14 +89,15 @@ class Optimizers:
             for parameter in group["params"]:
                 self._backward.label_gradient(parameter, scope)
         for parameter, state in list(optimizer.state.items()):
-            owner = self._name_of(parameter)
+            owner, module = self._known(parameter)
             for path, tensor in tensors_in(state):
                 name = self._number(f"{owner}.{path}" if owner else path) if named else 0
-                self._storages.label(tensor, STATE, scope, name)
+                self._storages.label(tensor, STATE, scope, name, module)
 
-    def _name_of(self, parameter: object) -> str:
+    def _known(self, parameter: object) -> tuple[str, int]:
+        """A parameter's name and module, as far as they are known."""
         for storage in storages_of(parameter):
             ref = self._storages.live.get(storage._cdata)
             if ref is not None and ref.name:
-                return self._facts.text(ref.name)
-        return ""
+                return self._facts.text(ref.name), ref.module
+        return "", 0

@@ -19,7 +19,7 @@ _LETTER = 6.5
 _LEAST_WIDTH = 1 / 600  # of the window; narrower neighbours are merged into one bar
 _SHADES = {"forward": "#8fa3b8", "backward": "#5f7489", "optimizer": "#b9a58a", "load": "#c9ced4"}
 _SHADES |= {"prefill": "#5f7489", "decode": "#a9b8c6", "recompute": "#75899c"}
-_OTHER = "#9b93a8"
+_OTHER = "#c4bdd0"
 _STEP_SHADES = ("#d5dae0", "#c3cad2")
 
 

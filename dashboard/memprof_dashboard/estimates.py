@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from memprof.analyze import Moment, step_table
 from memprof.analyze.compare import estimate_at_peak
+from memprof.trace.document import Ints
 from memprof_dashboard.overlays import INK_LINE, Overlay
 from memprof_dashboard.subjects import Subject
 from memprof_dashboard.theme import STACK, label
@@ -22,21 +24,38 @@ def estimated(subject: Subject, moment: Moment) -> dict[str, int]:
     return {name: each.bytes for name, each in found.items() if each.bytes is not None}
 
 
-def estimate_line(subject: Subject) -> Overlay | None:
+@dataclass(frozen=True)
+class ExpectedLine(Overlay):
+    """The sum of the estimates over time.
+
+    Attributes:
+        parts: what each category adds to it at each of its points.
+    """
+
+    parts: Mapping[str, Ints] = field(default_factory=dict)
+
+    def without(self, hidden: Collection[str]) -> Overlay:
+        """What is expected of the other categories."""
+        left = self.value - sum(self.parts[name] for name in hidden if name in self.parts)
+        return replace(self, value=left)
+
+
+def estimate_line(subject: Subject) -> ExpectedLine | None:
     """For each step the sum of the estimates at its peak; None where nothing is estimated."""
     moments = _peaks(subject)
-    sums = [estimated(subject, moment) for _, moment in moments]
-    if not moments or not any(sum(each.values()) for each in sums):
+    found = [estimated(subject, moment) for _, moment in moments]
+    if not any(sum(each.values()) for each in found):
         return None
     times = [begin for begin, _ in moments]
-    values = [sum(each.values()) for each in sums]
-    last = subject.window_ns[1]
-    return Overlay(
+    points = [*found, found[-1]]
+    parts = {name: np.array([each.get(name, 0) for each in points], np.int64) for name in STACK}
+    return ExpectedLine(
         name=_name(subject.peak, estimated(subject, subject.peak)),
-        time_ns=np.array([*times, last], np.int64),
-        value=np.array([*values, values[-1]], np.int64),
+        time_ns=np.array([*times, subject.window_ns[1]], np.int64),
+        value=np.sum(list(parts.values()), axis=0),
         color=INK_LINE,
         dash="dash",
+        parts=parts,
     )
 
 

@@ -12,6 +12,8 @@ from memprof.palette import CATEGORY_COLORS
 from memprof_dashboard.theme import label
 from memprof_dashboard.timeline import TimelineFigure
 
+_APART = "Not drawn: it speaks of each step's peak, and what is left is highest at another moment"
+
 
 def legend(chart: TimelineFigure, hidden: Collection[str]) -> list[Any]:
     """A button for each area and line, from the top of the stack to its bottom."""
@@ -19,12 +21,14 @@ def legend(chart: TimelineFigure, hidden: Collection[str]) -> list[Any]:
         _chip(category, label(category), _area_sample(category), hidden)
         for category in reversed(chart.categories)
     ]
+    apart = chart.undrawn(hidden) - set(hidden)
     lines = [
         _chip(
             line.name,
             line.name,
             html.I(className=f"line {line.dash}", style={"borderColor": line.shown_color}),
             hidden,
+            apart=line.name in apart,
         )
         for line in chart.lines
     ]
@@ -43,11 +47,11 @@ def _area_sample(category: str) -> Any:
     return html.I(style={"background": CATEGORY_COLORS[category]})
 
 
-def _chip(key: str, name: str, sample: Any, hidden: Collection[str]) -> Any:
-    is_hidden = key in hidden
+def _chip(key: str, name: str, sample: Any, hidden: Collection[str], *, apart: bool = False) -> Any:
+    title = f"{'Show' if key in hidden else 'Hide'} {name}"
     return html.Button(
         [sample, name],
         id={"kind": "layer", "key": key},
-        className="chip off" if is_hidden else "chip",
-        title=f"{'Show' if is_hidden else 'Hide'} {name}",
+        className="chip off" if apart or key in hidden else "chip",
+        title=_APART if apart else title,
     )

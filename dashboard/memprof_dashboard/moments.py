@@ -20,14 +20,21 @@ def headline(subject: Subject, moment: Moment) -> list[Any]:
     peak = subject.peak
     parts: list[Any] = [
         html.Span(format_bytes(moment.requested_bytes), className="amount", id="moment-bytes"),
+        html.Span(_against_peak(moment, peak), className=_badge(moment, peak)),
         html.Span(f"at {format_clock(moment.seconds)}", className="where"),
     ]
     if moment.step is not None:
         parts.append(html.Span(f"step {moment.step}", className="where"))
     place = " of ".join(part for part in (moment.phase, moment.module) if part)
     if place:
-        parts.append(html.Span(place, className="where place", title=place))
-    return [*parts, html.Span(_against_peak(moment, peak), className=_badge(moment, peak))]
+        parts.append(html.Span(_breakable(place), className="where place", title=place))
+    return parts
+
+
+def _breakable(path: str) -> list[Any]:
+    """Lets a long line break behind the dots of a path."""
+    first, *rest = path.split(".")
+    return [first, *(piece for part in rest for piece in (".", html.Wbr(), part))]
 
 
 def _badge(moment: Moment, peak: Moment) -> str:

@@ -11,6 +11,7 @@ from memprof.trace import Trace
 from memprof.trace.document import Remark
 from memprof_dashboard.scale import format_seconds
 from memprof_dashboard.state import Shown
+from memprof_dashboard.subjects import trace_name
 
 _UNFOLDED = 2
 
@@ -30,21 +31,24 @@ def about(trace: Trace) -> list[Any]:
 def notices(shown: Shown) -> list[Any]:
     """A banner for each trace that ends early, and the recorder's warnings, folded if many."""
     traces = [analysis.trace for analysis in shown.analyses]
-    cut = [banner for trace in traces for banner in _cut_short(trace)]
-    warned = [_warning(remark) for trace in traces for remark in trace.warnings]
+    names = [f"{trace_name(trace)}: " if len(traces) > 1 else "" for trace in traces]
+    told = list(zip(names, traces, strict=True))
+    cut = [_cut_short(name, trace) for name, trace in told if not trace.complete]
+    warned = [_warning(name, remark) for name, trace in told for remark in trace.warnings]
     if len(warned) > _UNFOLDED:
         warned = [html.Details([html.Summary(f"{len(warned)} warnings"), *warned])]
     return [html.Div([*cut, *warned], className="notices")] if cut or warned else []
 
 
-def _warning(remark: Remark) -> Any:
+def _warning(name: str, remark: Remark) -> Any:
     text = remark.text + (f" ({remark.count:,} times)" if remark.count > 1 else "")
-    return html.Div([html.B(f"{remark.code}: "), text], className="notice warning")
+    return html.Div([html.B(f"{name}{remark.code}: "), text], className="notice warning")
 
 
-def _cut_short(trace: Trace) -> list[Any]:
-    if trace.complete:
-        return []
+def _cut_short(name: str, trace: Trace) -> Any:
     last = format_seconds((end_ns(trace) - trace.begin_ns) / 1e9)
     text = f"the program ended before the trace was closed. What is shown stops after {last}."
-    return [html.Div([html.B("This trace ends early: "), text], className="notice cut")]
+    return html.Div(
+        [html.B(f"{name}{'this' if name else 'This'} trace ends early: "), text],
+        className="notice cut",
+    )

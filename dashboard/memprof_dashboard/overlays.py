@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from memprof.trace.document import Ints
 from memprof_dashboard.subjects import Subject
+from memprof_dashboard.theme import HOVER_FORMAT
 
 #: The style sheet draws lines of this colour in the page's own ink, dark or light.
 INK_LINE = "#010203"
@@ -39,6 +41,10 @@ class Overlay:
         """Its colour in the legend, where the style sheet knows the page's ink."""
         return "var(--ink)" if self.color == INK_LINE else self.color
 
+    def without(self, _hidden: Collection[str]) -> Overlay:
+        """The line that belongs to a stack without some categories."""
+        return self
+
     @property
     def highest(self) -> int:
         """The largest of the values."""
@@ -57,13 +63,12 @@ class Overlay:
     def frame(self, unit: str) -> dict[str, Any]:
         """The line without its points."""
         line = {"width": 1.6, "shape": "hv", "color": self.color, "dash": self.dash}
-        text = f"%{{y:,.2f}} {unit}"
         return {
             "type": "scatter",
             "mode": "lines",
             "name": self.name,
             "line": line,
-            "hovertemplate": text,
+            "hovertemplate": f"%{{y:{HOVER_FORMAT}}} {unit}",
         }
 
 

@@ -58,6 +58,8 @@ def serve(
     secret = secrets.token_urlsafe(24) if token else None
     server = _server([Path(path) for path in paths], host, port, secret)
     address = _address(host, int(server.effective_port), secret)
+    if host not in LOCAL:
+        _say("Other machines can reach this address, and what passes is not encrypted.")
     (ready or _announce)(address)
     if open_browser or (open_browser is None and wants_browser(os.environ)):
         threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
@@ -115,14 +117,14 @@ def _address(host: str, port: int, secret: str | None) -> str:
 
 
 def _announce(address: str) -> None:
-    print(f"Open {address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
+    _say(f"Open {address}\nCtrl-C ends it.")
     if os.environ.get("SSH_CONNECTION"):
         port = address.rpartition(":")[2].partition("/")[0]
-        print(
-            f"From your own machine first: ssh -N -L {port}:localhost:{port} {_me()}",
-            file=sys.stderr,
-            flush=True,
-        )
+        _say(f"From your own machine first: ssh -N -L {port}:localhost:{port} {_me()}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _me() -> str:

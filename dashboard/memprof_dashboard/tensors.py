@@ -104,7 +104,7 @@ _COLUMNS: list[dict[str, Any]] = [
     _text("module", "Module", flex=3, minWidth=130, **_TAIL),
     _text("tensor", "Tensor", width=158),
     _text("site", "Where", tooltip="stack", flex=3, minWidth=130),
-    _text("phase", "Born in", width=88),
+    _text("phase", "Born in", width=96, **_TAIL),
     {
         "field": "age",
         "headerName": "Age",

@@ -32,6 +32,9 @@ MUTED: Final = "#6e7781"
 ACCENT: Final = "#d4351c"
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
+#: Five digits that matter: what is not 0 does not read as 0.
+HOVER_FORMAT: Final = ",.5~g"
+
 #: Nothing here may send data away or show the maker of the chart library.
 GRAPH_CONFIG: Final[dict[str, Any]] = {
     "showSendToCloud": False,

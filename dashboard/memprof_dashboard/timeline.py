@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from memprof.trace import CATEGORIES
 from memprof.trace.document import Ints
 from memprof.units import format_bytes
 from memprof_dashboard.bands import Bands, band_trace
-from memprof_dashboard.estimates import estimate_line
+from memprof_dashboard.estimates import ExpectedLine, estimate_line
 from memprof_dashboard.overlays import Overlay, sampled_lines
 from memprof_dashboard.scale import typed_array
 from memprof_dashboard.subjects import Subject
@@ -50,6 +50,7 @@ class TimelineFigure:
         self.bands = Bands(subject.trace)
         peaks = subject.device.category_peaks
         self.categories = [category for category in STACK if peaks[category].bytes]
+        self._summit_without = cache(self._find_summit)
         expected = estimate_line(subject)
         self.lines: list[Overlay] = [*sampled_lines(subject), *([expected] if expected else [])]
 
@@ -58,6 +59,18 @@ class TimelineFigure:
         """Lines so high that the rest would be flat beside them."""
         most = _FAR_ABOVE * self.subject.peak.requested_bytes
         return tuple(line.name for line in self.lines if line.highest > most)
+
+    def undrawn(self, hidden: Collection[str]) -> frozenset[str]:
+        """Lines that are hidden, and the estimate where it would speak of another moment.
+
+        What is expected of each step is expected at its peak; without some of the categories the
+        rest may be highest elsewhere.
+        """
+        seen = sum(self.subject.peak.by_category[category] for category in self._seen(hidden))
+        apart = self._summit(hidden)[1] > seen
+        expected = [line.name for line in self.lines if isinstance(line, ExpectedLine)]
+        lines = {line.name for line in self.lines} & set(hidden)
+        return frozenset([*lines, *(expected if apart else ())])
 
     def figure(self, timeline: Timeline, moment: Moment) -> dict[str, Any]:
         """A window with the chosen moment marked."""
@@ -77,7 +90,7 @@ class TimelineFigure:
                     place = place[parent]
                 place[last] = value
         patch["layout"]["shapes"] = self._shapes(timeline, moment)
-        patch["layout"]["annotations"] = [self._peak_mark(hidden)]
+        patch["layout"]["annotations"] = [self._summit_mark(hidden)]
         patch["layout"]["yaxis"]["range"] = [0, self._top(hidden)]
         return patch
 
@@ -102,10 +115,11 @@ class TimelineFigure:
         seen_total = self._seen_total(timeline.by_category, hidden)
         data.append({"x": seconds, "y": scale.typed(seen_total), "customdata": typed_array(events)})
         begin, end = int(timeline.time_ns[0]), int(timeline.time_ns[-1])
+        undrawn = self.undrawn(hidden)
         for line in self.lines:
-            times, values = line.within(begin, end)
+            times, values = line.without(hidden).within(begin, end)
             at = typed_array((times - self.subject.trace.begin_ns) / 1e9)
-            data.append({"x": at, "y": scale.typed(values), "visible": line.name not in hidden})
+            data.append({"x": at, "y": scale.typed(values), "visible": line.name not in undrawn})
         span = float(timeline.seconds[0]), float(timeline.seconds[-1])
         return [*data, band_trace(self.bands.within(*span), span)]
 
@@ -130,7 +144,7 @@ class TimelineFigure:
             margin={"l": 64, "r": 12, "t": 8, "b": 30},
             showlegend=False,
             shapes=self._shapes(timeline, moment),
-            annotations=[self._peak_mark(hidden)],
+            annotations=[self._summit_mark(hidden)],
             **axes(span, self._top(hidden), self.subject.scale.unit, self.bands.rows),
         )
 
@@ -144,24 +158,32 @@ class TimelineFigure:
 
     def _top(self, hidden: Collection[str]) -> float:
         """Where the axis of bytes ends: above everything that is to be seen."""
-        seen = self._seen(hidden)
-        highest = [line.highest for line in self.lines if line.name not in hidden]
-        if len(seen) == len(self.categories):
-            highest.append(self.subject.peak.requested_bytes)
-        else:
-            total = sum((self.subject.device.series(c) for c in seen), np.zeros(1, np.int64))
-            highest.append(int(total.max(initial=0)))
-        return _HEADROOM * max(1, *highest) / self.subject.scale.factor
+        undrawn = self.undrawn(hidden)
+        lines = [line.without(hidden).highest for line in self.lines if line.name not in undrawn]
+        return _HEADROOM * max(1, self._summit(hidden)[1], *lines) / self.subject.scale.factor
 
-    def _peak_mark(self, hidden: Collection[str]) -> dict[str, Any]:
+    def _summit(self, hidden: Collection[str]) -> tuple[float, int]:
+        """When the layers that are to be seen are highest together, in seconds, and their bytes."""
+        return self._summit_without(frozenset(hidden) & frozenset(self.categories))
+
+    def _find_summit(self, hidden: frozenset[str]) -> tuple[float, int]:
         peak = self.subject.peak
-        begin, end = self.subject.window_ns
-        late = peak.time_ns > begin + 0.75 * (end - begin)
-        seen = sum(peak.by_category[category] for category in self._seen(hidden))
+        if len(self._seen(hidden)) == len(self.categories):
+            return peak.seconds, peak.requested_bytes
+        whole = self.sample(*self.subject.window_ns, hidden)
+        seen = self._seen_total(whole.by_category, hidden)
+        place = int(np.argmax(seen))
+        return float(whole.seconds[place]), int(seen[place])
+
+    def _summit_mark(self, hidden: Collection[str]) -> dict[str, Any]:
+        at, nbytes = self._summit(hidden)
+        begin, end = ((ns - self.subject.trace.begin_ns) / 1e9 for ns in self.subject.window_ns)
+        late = at > begin + 0.75 * (end - begin)
+        name = "peak" if len(self._seen(hidden)) == len(self.categories) else "highest of these"
         return {
-            "x": peak.seconds,
-            "y": seen / self.subject.scale.factor,
-            "text": f"<b>peak {format_bytes(peak.requested_bytes)}</b>",
+            "x": at,
+            "y": nbytes / self.subject.scale.factor,
+            "text": f"<b>{name} {format_bytes(nbytes)}</b>",
             "font": {"color": MUTED},
             "showarrow": True,
             "arrowhead": 6,

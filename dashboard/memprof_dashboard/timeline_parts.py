@@ -8,7 +8,7 @@ from typing import Any
 from memprof.analyze import Timeline
 from memprof.palette import CATEGORY_COLORS
 from memprof.trace import Trace
-from memprof_dashboard.theme import MUTED, label
+from memprof_dashboard.theme import HOVER_FORMAT, MUTED, label
 
 _STEP_LINES = 24
 _BAND_SHARE = 0.056  # of the picture's height, for each row of bars
@@ -25,7 +25,7 @@ def area(category: str, unit: str) -> dict[str, Any]:
         "stackgroup": "held",
         "line": {"width": 0, "shape": "hv", "color": color},
         "fillcolor": color,
-        "hovertemplate": f"%{{y:,.2f}} {unit}",
+        "hovertemplate": f"%{{y:{HOVER_FORMAT}}} {unit}",
     }
 
 
@@ -37,7 +37,7 @@ def total_line(unit: str) -> dict[str, Any]:
         "name": "<b>total</b>",
         "line": {"width": 1, "color": MUTED, "shape": "hv"},
         "opacity": 0.6,
-        "hovertemplate": f"<b>%{{y:,.2f}} {unit}</b>",
+        "hovertemplate": f"<b>%{{y:{HOVER_FORMAT}}} {unit}</b>",
     }
 
 

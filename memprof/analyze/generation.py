@@ -6,9 +6,14 @@ import numpy as np
 
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.run_facts import RunFacts, Value
-from memprof.attribute import Attribution
 from memprof.estimate import Estimate, ModelSpec, not_estimated
-from memprof.estimate.cache_layout import CacheLayer, CacheLayout, cache_layout
+from memprof.estimate.cache_layout import (
+    CacheLayer,
+    CacheLayout,
+    cache_layout,
+    decoder_config,
+    has_recurrent_layers,
+)
 from memprof.estimate.dtypes import itemsize
 from memprof.estimate.kv_cache import CacheSpec, Call, kv_cache
 from memprof.estimate.recurrent_state import STATES, recurrent_state
@@ -41,22 +46,31 @@ def cache_spec(analysis: Analysis, facts: RunFacts, models: list[ModelSpec]) -> 
         return f"no formula for a {cache.get('class')}"
     return CacheSpec(
         layout=_as_cached(layout, cache),
-        itemsize=activation_itemsize(model, facts),
+        itemsize=cached_itemsize(model, facts),
         slots=cache.get("max_length"),
         encoder_tokens=_encoder_tokens(analysis.trace) if layout.cross else 0,
-        reordered=_reordered(analysis.trace, analysis.attribution),
+        reordered=_reordered(analysis, "kv_cache"),
     )
 
 
 def state_estimate(analysis: Analysis, facts: RunFacts, models: list[ModelSpec]) -> Estimate:
     """What recurrent states take in a run."""
-    stateful = [m for m in facts.generating(models) if m.model_type in STATES]
+    stateful = [
+        model
+        for model in facts.generating(models)
+        if model.model_type in STATES or has_recurrent_layers(model.config)
+    ]
     batches = analysis.trace.phases.batch[sorted(facts.cached_phases)]
     if not stateful:
         return Estimate(0, "no model with a recurrent state generated")
     model = stateful[-1]
     batch = int(batches.max(initial=0))
-    return recurrent_state(model.config, batch, activation_itemsize(model, facts))
+    return recurrent_state(
+        model.config,
+        batch,
+        cached_itemsize(model, facts),
+        reordered=_reordered(analysis, "recurrent_state"),
+    )
 
 
 def generating_calls(trace: Trace) -> list[Call]:
@@ -79,11 +93,15 @@ def generating_model(facts: RunFacts, models: list[ModelSpec]) -> ModelSpec | st
     return f"{len(generating)} models generated: whose cache it is is open"
 
 
-def activation_itemsize(model: ModelSpec, facts: RunFacts) -> int:
-    """Bytes of an element of a model's activations."""
+def cached_itemsize(model: ModelSpec, facts: RunFacts) -> int:
+    """Bytes of an element of what a model caches.
+
+    Rotating the keys by positions in float32 undoes autocast, and the values join them.
+    """
     calls = facts.calls_of(model)
     autocast = calls[-1].get("autocast") if calls else None
-    return itemsize(str(autocast or model.dtype or "float32"))
+    rotated = "rope_parameters" in decoder_config(model.config)
+    return itemsize(str((autocast if not rotated else None) or model.dtype or "float32"))
 
 
 def _as_cached(layout: CacheLayout, cache: Value) -> CacheLayout:
@@ -101,8 +119,9 @@ def _encoder_tokens(trace: Trace) -> int:
     return int(phases.tokens[encoders].max(initial=0))
 
 
-def _reordered(trace: Trace, attribution: Attribution) -> bool:
+def _reordered(analysis: Analysis, category: str) -> bool:
     """Whether a cache was rearranged between two calls, as beam search does."""
+    trace = analysis.trace
     chosen = [number for number, text in enumerate(trace.strings) if "index_select" in text]
-    cached = attribution.category == CATEGORIES.index("kv_cache")
+    cached = analysis.attribution.category == CATEGORIES.index(category)
     return bool(np.isin(trace.allocations.op[cached], chosen).any())

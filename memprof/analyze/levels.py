@@ -27,7 +27,7 @@ class CategoryPeak(NamedTuple):
 
 class _Series(NamedTuple):
     positions: Ints  # places in `Levels.events` that concern the category, ascending
-    running: Ints  # its bytes after each of them
+    running: Ints  # its bytes before the first of them and after each
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ class Levels:
         for series in self._series:
             begin, end = np.searchsorted(series.positions, [first, last])
             if begin < end:
-                found.append(series.positions[begin + np.argmax(series.running[begin:end])])
+                after = series.running[begin + 1 : end + 1]
+                found.append(series.positions[begin + np.argmax(after)])
         return np.array(found, np.int64)
 
     @cached_property
@@ -114,10 +115,10 @@ class Levels:
         return tuple(_running(order[begin:end], self.delta) for begin, end in pairs)
 
     def _series_peak(self, series: _Series) -> CategoryPeak:
-        if not len(series.running) or series.running.max() <= 0:
-            return CategoryPeak(0, -1)
         highest = np.argmax(series.running)
-        event = self.events[series.positions[highest]]
+        if series.running[highest] <= 0:
+            return CategoryPeak(0, -1)
+        event = self.events[series.positions[highest - 1]]
         return CategoryPeak(int(series.running[highest]), int(event))
 
 
@@ -136,9 +137,9 @@ def bytes_by_category(column: npt.NDArray[np.int64]) -> dict[str, int]:
 
 
 def _running(positions: Ints, delta: Ints) -> _Series:
-    return _Series(positions, np.cumsum(delta[positions]))
+    return _Series(positions, np.concatenate([[0], np.cumsum(delta[positions])]))
 
 
 def _at(series: _Series, positions: Ints) -> Ints:
     place = np.searchsorted(series.positions, positions, side="right")
-    return np.concatenate([[0], series.running])[place]
+    return series.running[place]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.expected import at_high_water
 from memprof.analyze.generation import cache_spec, generating_calls
@@ -125,8 +123,8 @@ class Instant:
         while row and phases.parent[row]:
             row = int(phases.parent[row])
         device = self.analysis.device(self.moment.device)
-        place = int(np.searchsorted(device.time_ns, phases.begin_ns[row])) - 1
-        return bool(row and place >= 0 and device.series(category)[place] > 0)
+        before = device.at_time(int(phases.begin_ns[row]) - 1)
+        return bool(row and before.by_category[category] > 0)
 
     def _optimizer_state(self) -> Estimate:
         made = [

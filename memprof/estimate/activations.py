@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from memprof.errors import UsageError
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.result import Estimate, not_estimated
 from memprof.estimate.run_spec import RunSpec
@@ -89,8 +88,6 @@ def stack_of(model: ModelSpec, run: RunSpec) -> Stack:
         raise Unknown(f"no activation formula for {what} (there is one for {known})")
     if any(not tensor.requires_grad for tensor in model.parameters):
         raise Unknown("some weights are frozen: what their layers keep depends on which")
-    if run.autocast:
-        raise Unknown("no formula for what autocast keeps")
     if not run.loss:
         raise Unknown("the loss is computed outside of the model")
     return builder(model, run)
@@ -203,9 +200,9 @@ def number(model: ModelSpec, name: str) -> int:
     """An integer of a model's configuration.
 
     Raises:
-        UsageError: if the configuration lacks it.
+        Unknown: if the configuration lacks it.
     """
     value = model.config.get(name)
     if not isinstance(value, int):
-        raise UsageError(f"the configuration of {model.root} lacks {name}")
+        raise Unknown(f"the configuration of {model.root} lacks {name}")
     return value

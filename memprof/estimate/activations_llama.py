@@ -5,56 +5,18 @@ The code is the eager Python of `modeling_llama.py`; every part below is one sav
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from memprof.estimate.activations import LOSS_BYTES, Part, Stack, Unknown, number
+from memprof.estimate.activations import LOSS_BYTES, Part, Stack, Unknown
+from memprof.estimate.activations_autocast import autocast_stack
 from memprof.estimate.cache_layout import layer_types
-from memprof.estimate.dtypes import itemsize
 from memprof.estimate.kv_cache import COUNTER_BYTES
+from memprof.estimate.llama_sizes import LlamaSizes, sizes_of
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.run_spec import RunSpec
 
 #: Activation functions that keep their input, and whose result the product keeps.
 _GATES: Final = ("silu", "swish", "gelu", "gelu_pytorch_tanh", "gelu_fast")
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """Sizes of one call: `element` bytes an element, `rows` = batch × tokens."""
-
-    batch: int
-    tokens: int
-    element: int
-    hidden: int
-    inner: int
-    heads: int
-    groups: int
-    width: int
-    vocabulary: int
-    layers: int
-
-    @property
-    def rows(self) -> int:
-        return self.batch * self.tokens
-
-    @property
-    def stream(self) -> int:
-        """Bytes of what flows from block to block."""
-        return self.rows * self.hidden * self.element
-
-    @property
-    def queries(self) -> int:
-        return self.rows * self.heads * self.width * self.element
-
-    @property
-    def keys(self) -> int:
-        return self.rows * self.groups * self.width * self.element
-
-    @property
-    def scores(self) -> int:
-        """Elements of the attention scores."""
-        return self.batch * self.heads * self.tokens**2
 
 
 def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
@@ -65,7 +27,9 @@ def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
     """
     if model.config.get("hidden_act", "silu") not in _GATES:
         raise Unknown(f"no formula for the activation function {model.config.get('hidden_act')}")
-    sizes = _sizes(model, run)
+    sizes = sizes_of(model, run)
+    if run.autocast:
+        return _autocast_stack(model, run, sizes)
     full = sizes.element == 4
     rotary = 2 * sizes.tokens * sizes.width * sizes.element
     return Stack(
@@ -78,6 +42,16 @@ def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
         outputs=sizes.rows * sizes.vocabulary * sizes.element,
         cache=_cache_bytes(model, sizes),
         arguments=_arguments(model, run, sizes),
+    )
+
+
+def _autocast_stack(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> Stack:
+    if attention_kind(model, run) != "sdpa" or _masked(model, run):
+        raise Unknown("no formula for autocast with this attention")
+    if sizes.element != 4 or model.config.get("attention_dropout"):
+        raise Unknown("no formula for autocast with these weights or with attention dropout")
+    return autocast_stack(
+        sizes, run, cached=_cached(model, run), loss=loss_parts(run, sizes.vocabulary)
     )
 
 
@@ -106,23 +80,7 @@ def attention_kind(model: ModelSpec, run: RunSpec) -> str:
     return kind
 
 
-def _sizes(model: ModelSpec, run: RunSpec) -> _Sizes:
-    hidden, heads = number(model, "hidden_size"), number(model, "num_attention_heads")
-    return _Sizes(
-        batch=run.batch,
-        tokens=run.tokens,
-        element=itemsize(run.dtype or model.dtype or "float32"),
-        hidden=hidden,
-        inner=number(model, "intermediate_size"),
-        heads=heads,
-        groups=model.config.get("num_key_value_heads") or heads,
-        width=model.config.get("head_dim") or hidden // heads,
-        vocabulary=number(model, "vocab_size"),
-        layers=number(model, "num_hidden_layers"),
-    )
-
-
-def _block(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
+def _block(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> tuple[Part, ...]:
     return (
         *_norm(sizes, "norm before attention"),
         *_attention(model, run, sizes),
@@ -135,7 +93,7 @@ def _block(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
     )
 
 
-def _norm(sizes: _Sizes, name: str) -> tuple[Part, ...]:
+def _norm(sizes: LlamaSizes, name: str) -> tuple[Part, ...]:
     """The norm works in float32: at lower precision it keeps a copy of its input."""
     return (
         Part(f"input of the {name}, in float32", 4 * sizes.rows * sizes.hidden),
@@ -144,7 +102,7 @@ def _norm(sizes: _Sizes, name: str) -> tuple[Part, ...]:
     )
 
 
-def _attention(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
+def _attention(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> tuple[Part, ...]:
     kind = attention_kind(model, run)
     dropout = bool(model.config.get("attention_dropout")) and run.dropout
     if kind == "eager":
@@ -154,7 +112,7 @@ def _attention(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...
     return _fused(sizes, _cached(model, run), _masked(model, run))
 
 
-def _fused(sizes: _Sizes, cached: bool, masked: bool) -> tuple[Part, ...]:
+def _fused(sizes: LlamaSizes, cached: bool, masked: bool) -> tuple[Part, ...]:
     parts = (
         Part("queries, rotated", sizes.queries),
         Part("result of attention", sizes.queries),
@@ -166,7 +124,7 @@ def _fused(sizes: _Sizes, cached: bool, masked: bool) -> tuple[Part, ...]:
     return (*parts, mask, *_repeated(sizes, cached, fused=True))
 
 
-def _eager(sizes: _Sizes, run: RunSpec, cached: bool, dropout: bool) -> tuple[Part, ...]:
+def _eager(sizes: LlamaSizes, run: RunSpec, cached: bool, dropout: bool) -> tuple[Part, ...]:
     low = sizes.element < 4
     probabilities = [Part("attention probabilities, in float32", 4 * sizes.scores)]
     if dropout:
@@ -183,7 +141,7 @@ def _eager(sizes: _Sizes, run: RunSpec, cached: bool, dropout: bool) -> tuple[Pa
     )
 
 
-def _repeated(sizes: _Sizes, cached: bool, *, fused: bool) -> tuple[Part, ...]:
+def _repeated(sizes: LlamaSizes, cached: bool, *, fused: bool) -> tuple[Part, ...]:
     """Keys and values, copied for each query head where several share them.
 
     A single head is repeated by a view, which only a batched product has to copy.
@@ -215,7 +173,7 @@ def _windowed(model: ModelSpec, run: RunSpec) -> bool:
     return True
 
 
-def _cache_bytes(model: ModelSpec, sizes: _Sizes) -> int:
+def _cache_bytes(model: ModelSpec, sizes: LlamaSizes) -> int:
     if not model.config.get("use_cache", True):
         return 0
     return sizes.layers * (2 * sizes.keys + _counter(model))
@@ -226,7 +184,7 @@ def _counter(model: ModelSpec) -> int:
     return COUNTER_BYTES if "sliding_attention" in layer_types(model.config, 1) else 0
 
 
-def _arguments(model: ModelSpec, run: RunSpec, sizes: _Sizes) -> tuple[Part, ...]:
+def _arguments(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> tuple[Part, ...]:
     """What blocks are called with besides their input; masks are made before the first block."""
     positions = Part("positions", 8 * sizes.tokens)
     if attention_kind(model, run) == "eager":

@@ -15,8 +15,9 @@ _WIDTH: Final = ("hidden_size", "n_embd", "d_model")
 _WINDOWED: Final = ("sliding_attention", "chunked_attention")
 _PLAIN: Final = ("full_attention", "attention", *_WINDOWED)
 _WITHOUT_KEYS: Final = ("linear_attention", "conv", "mamba", "moe", "mlp")
+_STATEFUL: Final = ("linear_attention", "conv", "mamba", "mixed", "hybrid", "hybrid_sliding")
 #: Options of models that mix kinds of layers, and whose configuration may not tell which is which.
-_MIXED: Final = ("mamba_d_state", "block_types", "global_head_dim", "num_global_key_value_heads")
+_MIXED: Final = ("mamba_d_state", "block_types")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +62,27 @@ class CacheLayout:
 def cache_layout(config: Config) -> CacheLayout | str:
     """Reads the layout from a configuration; where it does not tell, the reason why."""
     text = decoder_config(config)
-    depth, heads = first_of(text, _LAYERS), first_of(text, _HEADS)
+    depth = first_of(text, _LAYERS) or len(_told_types(text)) or None
+    heads = first_of(text, _HEADS)
     if depth is None or heads is None:
         return "the configuration does not tell the number of layers and heads"
     if text.get("is_encoder_decoder"):
         return _encoder_decoder(text, heads)
-    widths = _widths(text, heads)
-    if widths is None:
-        return "the configuration does not tell the width of a head"
     kinds = layer_types(text, depth)
     strange = next((kind for kind in kinds if kind not in (*_PLAIN, *_WITHOUT_KEYS)), None)
     if strange is not None:
         return f"no formula for the cache of {strange} layers"
-    groups = _key_value_heads(text, heads)
-    kinds = kinds[: depth - (first_of(text, ("num_kv_shared_layers",)) or 0)]
-    return CacheLayout(
-        tuple(
-            CacheLayer(groups, *widths, _window(text, kind))
-            for kind in kinds
-            if kind not in _WITHOUT_KEYS
-        )
-    )
+    if _widths(text, heads) is None:
+        return "the configuration does not tell the width of a head"
+    storing = depth - (first_of(text, ("num_kv_shared_layers",)) or 0)
+    layers = (_layer(text, place, kind, heads) for place, kind in enumerate(kinds[:storing]))
+    return CacheLayout(tuple(layer for layer in layers if layer is not None))
+
+
+def has_recurrent_layers(config: Config) -> bool:
+    """Whether some layers keep a state of fixed size, besides or instead of keys and values."""
+    text = decoder_config(config)
+    return any(kind in _STATEFUL for kind in layer_types(text, first_of(text, _LAYERS) or 1))
 
 
 def decoder_config(config: Config) -> Config:
@@ -97,10 +98,10 @@ def first_of(config: Config, names: tuple[str, ...]) -> int | None:
 
 def layer_types(config: Config, depth: int) -> list[str]:
     """The kind of every layer, as transformers infers it where it is not told."""
-    told = config.get("layer_types") or config.get("layers_block_type")
-    if isinstance(told, list):
-        return [str(kind) for kind in told]
-    if attending := _attending(config, depth):
+    if told := _told_types(config):
+        return told
+    attending = _attending(config, depth)
+    if attending is not None:
         return ["full_attention" if layer in attending else "mamba" for layer in range(depth)]
     if any(config.get(name) is not None for name in _MIXED):
         return ["mixed"] * depth
@@ -111,7 +112,12 @@ def layer_types(config: Config, depth: int) -> list[str]:
     return ["full_attention"] * depth
 
 
-def _attending(config: Config, depth: int) -> list[int]:
+def _told_types(config: Config) -> list[str]:
+    told = config.get("layer_types") or config.get("layers_block_type")
+    return [str(kind) for kind in told] if isinstance(told, list) else []
+
+
+def _attending(config: Config, depth: int) -> list[int] | None:
     """Numbers of the layers with attention, where a configuration lists them or tells a rhythm."""
     listed = config.get("attn_layer_indices")
     if isinstance(listed, list):
@@ -119,7 +125,7 @@ def _attending(config: Config, depth: int) -> list[int]:
     rhythm, offset = config.get("attn_layer_period"), config.get("attn_layer_offset")
     if isinstance(rhythm, int) and isinstance(offset, int):
         return list(range(offset, depth, rhythm))
-    return []
+    return None
 
 
 def _encoder_decoder(config: Config, heads: int) -> CacheLayout | str:
@@ -131,6 +137,16 @@ def _encoder_decoder(config: Config, heads: int) -> CacheLayout | str:
         return "the configuration does not tell the decoder's layers and the width of a head"
     layers = (CacheLayer(own, head, head),) * depth
     return CacheLayout(layers, cross=layers)
+
+
+def _layer(config: Config, place: int, kind: str, heads: int) -> CacheLayer | None:
+    """What one layer keeps, with what the configuration says of this layer alone."""
+    unlike = config.get("per_layer_config") or {}
+    own = {**config, **(unlike.get(str(place)) or unlike.get(place) or {})}
+    widths = _widths(own, heads)
+    if kind in _WITHOUT_KEYS or widths is None:
+        return None
+    return CacheLayer(_key_value_heads(own, heads), *widths, _window(own, kind))
 
 
 def _widths(config: Config, heads: int) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from memprof.estimate.activations import activations
-from memprof.estimate.cache_layout import cache_layout
+from memprof.estimate.cache_layout import cache_layout, has_recurrent_layers
 from memprof.estimate.dtypes import itemsize
 from memprof.estimate.gradients import gradients, trained
 from memprof.estimate.kv_cache import CacheSpec, Call, kv_cache
@@ -127,6 +127,8 @@ def _generated(model: ModelSpec, run: RunSpec, cache: CacheSpec | str) -> dict[s
         element = itemsize(run.autocast or model.dtype or "float32")
         state = recurrent_state(model.config, run.batch, element)
         return {"kv_cache": Estimate(0, "no keys and values"), "recurrent_state": state}
+    if has_recurrent_layers(model.config):
+        nothing = recurrent_state(model.config, run.batch, itemsize(model.dtype or "float32"))
     if isinstance(cache, str):
         return {"kv_cache": not_estimated(cache), "recurrent_state": nothing}
     calls = [Call(run.batch, run.tokens, run.context)]
@@ -139,7 +141,7 @@ def _cache_spec(model: ModelSpec, run: RunSpec) -> CacheSpec | str:
     layout = cache_layout(model.config)
     if isinstance(layout, str):
         return layout
-    element = itemsize(run.autocast or run.dtype or model.dtype or "float32")
+    element = itemsize(run.dtype or model.dtype or "float32")
     return CacheSpec(layout, element, slots=run.cache_length)
 
 

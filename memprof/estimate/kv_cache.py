@@ -75,6 +75,7 @@ def kept_bytes(spec: CacheSpec, batch: int, tokens: int) -> int:
 
 def held_during(spec: CacheSpec, before: Call | None, call: Call, layer: int) -> int:
     """Bytes of a growing cache within a call, once `layer` layers have their new tokens."""
+    before = None if spec.reordered else before  # rearranging leaves no more than the window
     return (
         sum(
             _stored(spec, item, before, call, index < layer)
@@ -87,13 +88,16 @@ def held_during(spec: CacheSpec, before: Call | None, call: Call, layer: int) ->
 
 def _static(spec: CacheSpec, batch: int) -> Estimate:
     slots = spec.slots or 0
-    layers = spec.layout.layers
+    layers, cross = spec.layout.layers, spec.layout.cross
     elements = sum(layer.elements * min(slots, layer.window or slots) for layer in layers)
-    nbytes = elements * batch * spec.itemsize + COUNTER_BYTES * len(layers)
+    elements += sum(layer.elements for layer in cross) * spec.encoder_tokens
+    nbytes = elements * batch * spec.itemsize + COUNTER_BYTES * len(layers + cross)
     formula = (
         f"static cache: {_layers_words(spec.layout)} × {spec.itemsize} B × batch {batch} × "
         f"{slots} slots, filled or not, and {COUNTER_BYTES} B of counter a layer"
     )
+    if cross:
+        formula += f", and as much for {spec.encoder_tokens} tokens of the encoder"
     return Estimate(nbytes, formula)
 
 
@@ -130,6 +134,7 @@ def _candidates(calls: Sequence[Call]) -> list[tuple[Call | None, Call]]:
 
 def _highest(spec: CacheSpec, before: Call | None, call: Call) -> int:
     """The most bytes within one call: layer by layer, new copies are made and old ones go."""
+    before = None if spec.reordered else before
     held = held_during(spec, before, call, 0)
     highest = held
     for index, layer in enumerate(spec.layout.layers):
@@ -148,12 +153,18 @@ def _highest(spec: CacheSpec, before: Call | None, call: Call) -> int:
 
 def _while_reordering(spec: CacheSpec, call: Call, held: int) -> int:
     """Beam search copies the keys, then the values, of one layer after the other."""
-    own, cross = (
-        max((max(_halves(layer)) for layer in layers), default=0)
-        for layers in (spec.layout.layers, spec.layout.cross)
-    )
-    elements = max(own * (call.context + call.tokens), cross * spec.encoder_tokens)
-    return held + elements * call.batch * spec.itemsize
+    length, highest = call.context + call.tokens, held
+    own = [
+        (layer, _tokens(layer, None, call, True), min(length, (layer.window or length + 1) - 1))
+        for layer in spec.layout.layers
+    ]
+    cross = [(layer, spec.encoder_tokens, spec.encoder_tokens) for layer in spec.layout.cross]
+    for layer, stored, kept in own + cross:
+        for part in _halves(layer):
+            one_token = part * call.batch * spec.itemsize
+            highest = max(highest, held + one_token * kept)
+            held -= one_token * (stored - kept)
+    return highest
 
 
 def _halves(layer: CacheLayer) -> tuple[int, int]:

@@ -117,7 +117,7 @@ class ModelSpec:
         Raises:
             UsageError: if it is neither, lacks a size, or names a dtype that does not exist.
         """
-        to_dict = getattr(config, "to_dict", None)
+        to_dict = None if isinstance(config, type) else getattr(config, "to_dict", None)
         values = config if isinstance(config, Mapping) else to_dict() if to_dict else None
         if not isinstance(values, Mapping) or "model_type" not in values:
             raise UsageError(

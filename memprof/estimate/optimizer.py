@@ -187,7 +187,7 @@ def _lbfgs(optimizer: OptimizerSpec, device: str | None) -> Estimate:
     element = ITEMSIZE[everything[0][1]]
     length = sum(math.prod(shape) for shape, _, _ in everything)
     history = int(group.options.get("history_size", 100))
-    vectors, scalars = 2 * history + 2, 2 * history + 2
+    vectors, scalars = 2 * history + 2, 2 * history + 1
     return Estimate(
         (vectors * length + scalars) * element,
         f"LBFGS: {history} directions and {history} steps of history, the direction and the last "

@@ -35,7 +35,7 @@ _COPIES: Final = {
     "Adadelta": _Copies(2, 1, 2),
     "Adagrad": _Copies(1, 1, 2),
     "RMSprop": _Copies(1, 1, 1),
-    "Rprop": _Copies(3, 0, 2),
+    "Rprop": _Copies(3, 0, 1),
     "ASGD": _Copies(0, 0, 1),
     "Adafactor": _Copies(1, 1, 1),
 }
@@ -76,7 +76,7 @@ def _group(name: str, group: ParameterGroup) -> Estimate:
     copies = _copies(name, group.options)
     if how == "foreach":
         text = f"{name}, foreach: {copies.every} copies of all {len(sizes)} parameters"
-        return Estimate(copies.every * sum(sizes), text, _ASSUMED)
+        return Estimate(copies.every * sum(sizes) + _signs(name, group), text, _ASSUMED)
     pairs = pairwise([0, *sizes])
     highest = max(copies.previous * last + copies.current * now for last, now in pairs)
     text = f"{name}, for-loop: {copies.current} copies of one parameter"
@@ -85,11 +85,18 @@ def _group(name: str, group: ParameterGroup) -> Estimate:
     return Estimate(highest, text, _ASSUMED)
 
 
+def _signs(name: str, group: ParameterGroup) -> int:
+    """Rprop turns signs into factors by a mask and a copy, one parameter at a time."""
+    if name != "Rprop":
+        return 0
+    return max(math.prod(shape) * (ITEMSIZE[dtype] + 1) for shape, dtype, _ in group.parameters)
+
+
 def _copies(name: str, options: Options) -> _Copies:
     copies = _COPIES[name]
     if name == "SGD":
         decays, nesterov = bool(options.get("weight_decay")), bool(options.get("nesterov"))
-        return _Copies(int(decays or nesterov), 0, int(decays))
+        return _Copies(int(decays) + int(nesterov), 0, int(decays))
     if name == "Adam" and options.get("weight_decay") and not options.get("decoupled_weight_decay"):
         return copies._replace(current=copies.current + 1)
     return copies

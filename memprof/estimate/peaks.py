@@ -55,9 +55,10 @@ def training_peaks(
         return {"loss": none, "backward": none, "optimizer": _optimizer(base, 0)}
     cache = 0 if run.checkpointing else stack.cache
     held = stack.outputs + cache if run.outputs_kept else 0
+    blocks, table = _backward(base, stack), _tied_table(base, held + LOSS_BYTES)
     return {
         "loss": _loss(base, stack),
-        "backward": _backward(base, stack),
+        "backward": max(blocks, table, key=lambda moment: moment.bytes or 0),
         "optimizer": _optimizer(base, held + LOSS_BYTES),
     }
 
@@ -90,6 +91,19 @@ def _backward(base: _Base, stack: Stack) -> Estimate:
         nbytes,
         f"{base.nbytes:,} B of weights, state and inputs + {gradients:,} B of gradients + "
         f"{kept:,} B of activations + {working:,} B at work, in block {left - 1}",
+    )
+
+
+def _tied_table(base: _Base, held: int) -> Estimate:
+    """The end of backward: the embedding's gradient is added to the head's, out of place."""
+    whole = trained(base.model)
+    gradients = sum(tensor.nbytes for tensor in whole)
+    behind = {tensor.storage for tensor in behind_blocks(base.model)}
+    table = whole[0].nbytes if whole and whole[0].storage in behind else 0
+    return Estimate(
+        base.nbytes + gradients + held + 2 * table,
+        f"{base.nbytes:,} B of weights, state and inputs + {gradients:,} B of gradients + "
+        f"2 × {table:,} B: the gradient of the tied embedding and its sum with the head's",
     )
 
 

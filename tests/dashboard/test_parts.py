@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from memprof.analyze import ModuleRow, analyze
-from memprof.trace import CATEGORIES, Trace
+from memprof.trace import CATEGORIES, Trace, load
 from memprof_dashboard.address import read_address, write_address
 from memprof_dashboard.bands import Bands
 from memprof_dashboard.gestures import clicked_event, neighbour, within, zoomed_to
+from memprof_dashboard.legend import legend
 from memprof_dashboard.modules import module_tiles
+from memprof_dashboard.moments import headline
+from memprof_dashboard.notices import notices
 from memprof_dashboard.overlays import Overlay
 from memprof_dashboard.scale import format_clock, format_seconds, scale_for, typed_array
+from memprof_dashboard.state import Shown
 from memprof_dashboard.subjects import Subject, subjects_of
 from memprof_dashboard.timeline import TimelineFigure
 from tests.dashboard.acts import decoded
@@ -173,9 +179,91 @@ def test_the_estimate_is_drawn_beside_the_measurement() -> None:
     assert set(decoded(drawn["y"])) == {400.0}
 
 
+def estimated_run() -> TraceBuilder:
+    """Weights of 400 B with an estimate; others of 100 B at the peak, but of 150 B before it."""
+    build = TraceBuilder()
+    parameter = {"name": "w", "shape": [100], "dtype": "float32", "requires_grad": False}
+    parameter |= {"device": "cpu", "storage": 0}
+    fact = {"root": "Net", "class": "Net", "config": None, "attention": None}
+    build.free(build.alloc(150, label="input", name="x"))
+    build.alloc(400, label="parameter", name="w")
+    build.alloc(100, label="input", name="y")
+    build.fact("model", fact | {"gradient_checkpointing": False, "parameters": [parameter]})
+    return build
+
+
+def test_what_is_hidden_is_neither_expected_nor_the_peak() -> None:
+    chart = TimelineFigure(subject(estimated_run().trace()))
+    whole = chart.sample(*chart.subject.window_ns)
+    (name,) = (line.name for line in chart.lines)
+
+    def drawn(*hidden: str) -> tuple[str, float, bool, list[float]]:
+        changes = chart.change(whole, chart.subject.peak, hidden).to_plotly_json()["operations"]
+        values = {tuple(each["location"]): each["params"]["value"] for each in changes}
+        (mark,) = values["layout", "annotations"]
+        place = len(chart.categories) + 1
+        line = values["data", place, "visible"], decoded(values["data", place, "y"])
+        return mark["text"], mark["y"], *line
+
+    assert drawn() == ("<b>peak 500 B</b>", 500, True, [400, 400])
+    assert drawn("inputs") == ("<b>highest of these 400 B</b>", 400, True, [400, 400])
+    assert drawn("weights") == ("<b>highest of these 150 B</b>", 150, False, [0, 0])
+    assert drawn(name) == ("<b>peak 500 B</b>", 500, False, [400, 400])
+    assert chart.undrawn(["weights"]) == {name}
+
+
 def test_text_of_bytes_and_times() -> None:
     assert [scale_for(n).unit for n in (0, 1023, 1024, 5 << 30)] == ["B", "B", "KiB", "GiB"]
     assert decoded(typed_array(np.array([1, -2], np.int32))) == [1, -2]
     told = [format_seconds(s) for s in (0, 2e-9, 1.5e-5, 0.0125, 1.672, 150, 4_000)]
     assert told == ["0 s", "2 ns", "15 µs", "12.5 ms", "1.67 s", "150 s", "67 min"]
     assert [format_clock(s) for s in (0.000105, 1.5)] == ["0.1050 ms", "1.5000 s"]
+
+
+def texts(node: object) -> list[object]:
+    """Everything that a part of the page says, in reading order."""
+    if isinstance(node, list):
+        return [text for child in node for text in texts(child)]
+    children = getattr(node, "children", None)
+    return texts(children) if children is not None else [node]
+
+
+def test_an_estimate_that_does_not_fit_is_off_in_the_legend() -> None:
+    chart = TimelineFigure(subject(estimated_run().trace()))
+
+    def line(*hidden: str) -> tuple[str, str]:
+        button = legend(chart, hidden)[-1]
+        return button.className, button.title
+
+    assert line() == ("chip", "Hide estimated without inputs")
+    assert line("weights")[0] == "chip off"
+    assert "each step's peak" in line("weights")[1]
+
+
+def test_notices_name_their_trace_where_there_are_several(tmp_path: Path) -> None:
+    paths = []
+    for number, name in enumerate(("a.json", "b.json")):
+        build = TraceBuilder()
+        build.alloc(10)
+        build.warning("compiled", f"graph {number}", count=2 + number)
+        paths.append(build.write(tmp_path / name, complete=name == "a.json"))
+    told = "".join(map(str, texts(notices(Shown([analyze(load(path)) for path in paths])))))
+    assert "b.json: this trace ends early" in told
+    assert "a.json: this" not in told
+    assert "a.json: compiled: graph 0 (2 times)" in told
+    assert "b.json: compiled: graph 1 (3 times)" in told
+    alone = "".join(map(str, texts(notices(Shown([analyze(load(paths[1]))])))))
+    assert alone.startswith("This trace ends early")
+    assert notices(Shown([analyze(TraceBuilder().trace())])) == []
+
+
+def test_long_paths_break_behind_their_dots() -> None:
+    build = TraceBuilder()
+    with build.phase("forward"):
+        build.alloc(10, op="aten::mm", module="model.layers.3")
+    shown = subject(build.trace())
+    *_, place = headline(shown, shown.peak)
+    assert place.title == "forward of model.layers.3"
+    breaks = [part for part in place.children if not isinstance(part, str)]
+    assert "".join(part for part in place.children if isinstance(part, str)) == place.title
+    assert [type(part).__name__ for part in breaks] == ["Wbr", "Wbr"]

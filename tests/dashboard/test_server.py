@@ -126,3 +126,31 @@ def test_a_browser_opens_only_before_a_person(
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     assert server.wants_browser(environment) is expected
+
+
+class Unused:
+    """A server that nobody visits."""
+
+    effective_port = 8050
+
+    def run(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_an_address_that_others_reach_is_warned_about(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    trace: Path,
+    host: str,
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(server, "_server", lambda *_: Unused())
+    serve([trace], host=host, open_browser=False)
+    told = capsys.readouterr()
+    assert ("Other machines can reach" in told.err) is warned
+    assert "?token=" in told.err
+    assert told.out == ""

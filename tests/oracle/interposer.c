@@ -61,6 +61,14 @@ void free(void *address) {
     __libc_free(address);
 }
 
+static void before_fork(void) { pthread_mutex_lock(&lock); }
+static void after_fork(void) { pthread_mutex_unlock(&lock); }
+
+/* A child that is forked while another thread holds the lock must not wait for it for ever. */
+__attribute__((constructor)) static void start(void) {
+    pthread_atfork(before_fork, after_fork, after_fork);
+}
+
 size_t interposer_live(void) { return live_bytes; }
 size_t interposer_peak(void) { return peak_bytes; }
 void interposer_reset_peak(void) { peak_bytes = live_bytes; }

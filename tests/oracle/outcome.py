@@ -57,6 +57,7 @@ class Outcome:
 
     Attributes:
         before: counted when the recording began, beyond what the recording knew of.
+        growth: from the beginning to the highest count; `plain_growth` that without tracing.
         hashes: of results of the traced run; `plain_hashes` those of the run without tracing.
         facts: what the program noted of its own accord.
         ops: names of all operators that allocated.
@@ -70,6 +71,8 @@ class Outcome:
     true_end: int = 0
     traced_end: int = 0
     before: int = 0
+    growth: int = 0
+    plain_growth: int = 0
     events: int = 0
     by_category: dict[str, int] = field(default_factory=dict)
     category_peaks: dict[str, int] = field(default_factory=dict)

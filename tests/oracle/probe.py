@@ -45,17 +45,21 @@ class Probe:
     @contextmanager
     def traced(self) -> Iterator[None]:
         """Records the block, and counts beside it."""
-        if not self.tracing:
-            yield
-            return
         out, counter = self.outcome, self._counter
         gc.collect()
+        begun = counter.live()
+        counter.reset_peak()
+        if not self.tracing:
+            yield
+            out.growth = counter.peak() - begun
+            return
         with memprof.trace() as tracing:
             out.before = counter.live() - known_bytes()
             counter.reset_peak()
             try:
                 yield
             finally:
+                out.growth = counter.peak() - begun
                 out.true_peak = counter.peak() - out.before
                 out.true_end = counter.live() - out.before
         self._read(tracing)
@@ -105,6 +109,7 @@ class Probe:
         for other in others:
             kept.pop(other.untyped_storage()._cdata, None)
         self.saved.append(and_bytes + sum(storage.nbytes() for storage in kept.values()))
+        kept.clear()  # the graph keeps `pack`, and so this
 
     def value(self, *values: torch.Tensor) -> None:
         """Notes results, to be compared bit by bit with those of the run without tracing."""
@@ -154,6 +159,7 @@ def run(program: Program, counter: Counter) -> Outcome:
     except Exception:
         return Outcome(error=traceback.format_exc())
     traced.outcome.plain_hashes = plain.outcome.hashes
+    traced.outcome.plain_growth = plain.outcome.growth
     return traced.outcome
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -37,9 +38,12 @@ class Widening(nn.Module):
         return self.narrow(functional.silu(x.repeat(1, 16)).sin())
 
 
-def fresh() -> dict[str, Any]:
+def fresh(probe: Probe) -> dict[str, Any]:
     """Forgets what was compiled; returns Dynamo's counters, which count from here."""
     from torch._dynamo import utils
+
+    if shutil.which("g++") is None:
+        probe.skip("inductor needs a C++ compiler")
 
     torch._dynamo.reset()
     utils.counters.clear()
@@ -54,7 +58,7 @@ def note_counters(probe: Probe, counters: dict[str, Any]) -> None:
 
 
 def train(make: Callable[[], Any], probe: Probe) -> None:
-    counters = fresh()
+    counters = fresh(probe)
     with probe.traced():
         model = make()
         optimizer = torch.optim.AdamW(model.parameters())
@@ -72,7 +76,7 @@ def train(make: Callable[[], Any], probe: Probe) -> None:
 
 
 def infer(guard: Callable[[], Any], make: Callable[[], nn.Module], probe: Probe) -> None:
-    counters = fresh()
+    counters = fresh(probe)
     plain = make().eval()
     model = torch.compile(plain, fullgraph=True)
     with probe.traced(), guard():
@@ -84,7 +88,7 @@ def infer(guard: Callable[[], Any], make: Callable[[], nn.Module], probe: Probe)
 
 def compiled_before(probe: Probe) -> None:
     """What was compiled before the recording is used in it."""
-    counters = fresh()
+    counters = fresh(probe)
     model = torch.compile(Model(), fullgraph=True)
     model(torch.randn(ROWS, WIDTH)).sum().backward()
     with probe.traced():
@@ -99,7 +103,7 @@ def compiled_before(probe: Probe) -> None:
 
 def after_the_recording(probe: Probe) -> None:
     """What was compiled during the recording goes on afterwards."""
-    counters = fresh()
+    counters = fresh(probe)
     model = torch.compile(Model(), fullgraph=True)
     with probe.traced():
         loss = model(torch.randn(ROWS, WIDTH)).sum()

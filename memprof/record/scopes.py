@@ -69,6 +69,7 @@ class Scopes:
         self._threads: dict[int, Scope] = {}
         self._turn: tuple[int, int] | None = (0, FIRST)
         self._step_phase = 0
+        self._turn_with_backward = False
         self._nvtx = NvtxRanges()
         self._on_boundary = on_boundary
         self._loading: OpenPhase | None = None
@@ -174,6 +175,9 @@ class Scopes:
             if innermost is phase:
                 break
         scope.phase = scope.phases[-1].number if scope.phases else 0
+        if phase.name == "backward" and self._turn_with_backward:
+            self._turn_with_backward = False
+            self.turn()
 
     def _note(self, scope: Scope, phase: OpenPhase, end_ns: int) -> None:
         self._on_boundary()
@@ -192,7 +196,14 @@ class Scopes:
         )
 
     def turn(self, *, declared: bool = False) -> None:
-        """Ends the step; the next one counts only if something happens in it."""
+        """Ends the step; the next one counts only if something happens in it.
+
+        Optimizers that step inside a backward pass, one for each parameter, end one step together:
+        with that backward.
+        """
+        if not declared and torch._C._current_graph_task_id() != -1:
+            self._turn_with_backward = True
+            return
         if self._turn is None or declared:
             self._turn = (now_ns(), DECLARED if declared else GUESSED)
 

@@ -54,6 +54,18 @@ def test_a_step_ends_with_the_optimizer_whatever_the_accumulation() -> None:
     assert len(train(3, micro=2).steps) == 3
 
 
+def test_optimizers_that_step_inside_backward_end_one_step_together() -> None:
+    net = Net()
+    for parameter in net.parameters():
+        optimizer = torch.optim.SGD([parameter], lr=0.1)
+        parameter.register_post_accumulate_grad_hook(lambda _, o=optimizer: o.step())
+    with memprof.trace() as traced:
+        for _ in range(3):
+            net(torch.randn(2, 8)).sum().backward()
+            net.zero_grad()
+    assert len(traced.trace.steps) == 3
+
+
 def test_declared_steps_replace_guessed_ones() -> None:
     turns = iter(range(6))
 

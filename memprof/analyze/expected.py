@@ -6,7 +6,7 @@ from memprof.analyze.analysis import Analysis
 from memprof.analyze.generation import cache_estimate, state_estimate
 from memprof.analyze.moment import Moment
 from memprof.analyze.run_facts import RunFacts
-from memprof.analyze.training import activation_estimate
+from memprof.analyze.training import BACKWARD, activation_estimate, has_phase
 from memprof.estimate import Estimate, ModelSpec, not_estimated
 from memprof.estimate.estimate import LEFT_OPEN
 from memprof.estimate.gradients import gradients
@@ -32,7 +32,7 @@ def at_high_water(analysis: Analysis, facts: RunFacts, moment: Moment, category:
     if category in ("weights", "buffers"):
         return _held(models, category, device)
     if category == "gradients":
-        return _gradients(facts, models, device)
+        return _gradients(analysis, facts, models, device)
     if category == "optimizer_state":
         spec = [optimizer for _, optimizer in facts.optimizers]
         return total_state(spec, device)
@@ -52,7 +52,11 @@ def _held(models: list[ModelSpec], category: str, device: str) -> Estimate:
     return total((formula(model, device) for model in models), "")
 
 
-def _gradients(facts: RunFacts, models: list[ModelSpec], device: str) -> Estimate:
+def _gradients(
+    analysis: Analysis, facts: RunFacts, models: list[ModelSpec], device: str
+) -> Estimate:
     if facts.optimizers and not models:
         return not_estimated(NO_MODEL)
+    if not facts.optimizers and not has_phase(analysis.trace, BACKWARD):
+        return Estimate(0, "no backward ran, so there are no gradients")
     return total((gradients(model, device) for model in facts.trained(models)), NOT_TRAINED)

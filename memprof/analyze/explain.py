@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.moment import Moment
 from memprof.analyze.run_facts import RunFacts
-from memprof.estimate import Estimate
+from memprof.analyze.training import BACKWARD, has_phase
+from memprof.estimate import Estimate, ModelSpec
+from memprof.estimate.activations import LOSS_BYTES
 from memprof.units import format_bytes
 
 
@@ -31,6 +33,11 @@ class Case:
     category: str
     measured: int
     estimate: Estimate
+
+    @property
+    def models(self) -> list[ModelSpec]:
+        """The models as they were at that moment."""
+        return self.facts.models_at(self.moment.time_ns)
 
     @property
     def error(self) -> int:
@@ -60,6 +67,8 @@ def _weights(case: Case) -> str:
 def _gradients(case: Case) -> str:
     if case.error > 0:
         return "old and new gradients are there at once, as while they are summed"
+    if case.error < 0 and len(case.facts.trained(case.models)) > 1:
+        return "the models had no gradients at the same time"
     if case.error < 0:
         return "not every parameter took part in a loss before the trace ended"
     return ""
@@ -68,10 +77,16 @@ def _gradients(case: Case) -> str:
 def _optimizer_state(case: Case) -> str:
     if case.error > 0:
         return "an optimizer whose first step was not seen keeps the rest"
+    if case.error < 0 and len(case.facts.optimizers) > 1:
+        return "the optimizers did not all have their state at the same time"
     return "not every parameter has state yet" if case.error < 0 else ""
 
 
 def _activations(case: Case) -> str:
+    if case.error > 0 and not has_phase(case.analysis.trace, BACKWARD):
+        return "a graph was recorded that no backward used: torch.no_grad() would save it"
+    if case.error == LOSS_BYTES:
+        return "the loss of the step before is still held"
     if case.error > 0:
         return "the program or the model keeps more than the graph of one call needs"
     return "a part was freed before the graph was whole" if case.error < 0 else ""

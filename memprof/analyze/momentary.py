@@ -12,16 +12,39 @@ from memprof.analyze.moment import Moment
 from memprof.analyze.phases import SEPARATOR, phase_of_event
 from memprof.analyze.run_facts import RunFacts
 from memprof.analyze.training import BACKWARD, has_phase, training_run
-from memprof.estimate import Estimate, ModelSpec, OptimizerSpec, RunSpec, not_estimated
-from memprof.estimate.activations import Stack, Unknown, forward_end, in_backward, stack_of, total
+from memprof.estimate import (
+    Estimate,
+    ModelSpec,
+    OptimizerSpec,
+    RunSpec,
+    TensorSpec,
+    not_estimated,
+)
+from memprof.estimate.activations import (
+    Stack,
+    Unknown,
+    forward_end,
+    in_backward,
+    in_loss,
+    output_before,
+    stack_of,
+    total,
+)
 from memprof.estimate.gradients import trained
 from memprof.estimate.kv_cache import Call, held_during
 from memprof.estimate.optimizer import total_state
 from memprof.estimate.optimizer_step import step_transient
-from memprof.estimate.peaks import behind_blocks, block_number, block_of, loss_transient
+from memprof.estimate.peaks import (
+    behind_blocks,
+    block_number,
+    block_of,
+    is_before_blocks,
+    loss_transient,
+)
 
 _RECOMPUTE = "recompute"
 _OPTIMIZER = "optimizer"
+_PREFILL = "prefill"
 
 
 @dataclass(frozen=True)
@@ -50,6 +73,8 @@ class Instant:
             return self._activations()
         if category == "kv_cache":
             return self._kv_cache()
+        if category == "recurrent_state" and self.phase == _PREFILL:
+            return not_estimated("the states are being made, layer after layer")
         if category == "temporary":
             return self._temporary()
         return at_high_water(self.analysis, self.facts, self.moment, category)
@@ -75,6 +100,17 @@ class Instant:
             return (*found, stack_of(*found))
         except Unknown as reason:
             return str(reason)
+
+    @cached_property
+    def before_blocks(self) -> bool:
+        """Whether the module at work comes before all blocks, and so last in backward."""
+        models = self.facts.trained(self.models)
+        return any(is_before_blocks(model, self.moment.module) for model in models)
+
+    @property
+    def training_root(self) -> str:
+        """Name of the model that trains; "" where that is open."""
+        return "" if isinstance(self.training, str) else self.training[0].root
 
     @property
     def block(self) -> int | None:
@@ -103,8 +139,10 @@ class Instant:
     def _gradients_so_far(self, model: ModelSpec) -> Estimate:
         """Backward comes from the head: blocks above the one at work have their gradients."""
         on = self.moment.device
-        head = sum(each.nbytes for each in behind_blocks(model) if each.device == on)
+        head = sum(each.nbytes for each in self._finished(model) if each.device == on)
         if self.block is None:
+            if self.before_blocks:
+                return at_high_water(self.analysis, self.facts, self.moment, "gradients")
             if self.moment.module != model.root:
                 return not_estimated("how far backward had come is open")
             return Estimate(0, "backward is at the loss: no gradient of a parameter yet")
@@ -115,6 +153,11 @@ class Instant:
         )
         text = f"gradients of the head, {head:,} B, and of the blocks above {self.block}"
         return Estimate(head + above, text, ("the gradients of the block at work come on top",))
+
+    def _finished(self, model: ModelSpec) -> list[TensorSpec]:
+        """Parameters behind the blocks; a tied head's gradient waits for the embedding's."""
+        first = trained(model)[0].storage
+        return [each for each in behind_blocks(model) if each.storage != first]
 
     def _held_before(self, category: str) -> bool:
         """Whether the category held anything when the outermost phase of the moment began."""
@@ -152,18 +195,29 @@ class Instant:
         if self.block is None:
             return Estimate(forward_end(stack, run), "everything up to the loss")
         kept = stack.block_input if run.checkpointing else total(stack.block)
-        done = total(stack.around) + (self.block + 1) * kept
+        done = total(stack.around) + (self.block + 1) * kept + output_before(stack, run)
         return Estimate(done, f"{self.block + 1} blocks × {kept:,} B", ("the block is complete",))
 
     def _in_backward(self, run: RunSpec, stack: Stack) -> Estimate:
         if self.block is None:
-            return Estimate(forward_end(stack, run), "everything up to the loss")
+            return self._behind_blocks(run, stack)
         left = min(self.block + 1, stack.layers)
         text = f"{left} of {stack.layers} blocks left, and what lies around them"
         return Estimate(in_backward(stack, run, left), text)
 
+    def _behind_blocks(self, run: RunSpec, stack: Stack) -> Estimate:
+        kept = in_loss(stack, run)
+        if self.before_blocks:
+            left = in_backward(stack, run, 0) - total(stack.around)
+            return Estimate(left, "no block is left")
+        if self.moment.module != self.training_root:
+            return Estimate(kept - loss_transient(stack) // 2, "everything up to the logits")
+        return Estimate(kept, "everything up to the loss, but the labels")
+
     def _kv_cache(self) -> Estimate:
         calls = generating_calls(self.analysis.trace)
+        if calls and self.phase in ("forward", BACKWARD, _OPTIMIZER):
+            return not_estimated("whether the program still holds a cache is its affair")
         number = self._call_number()
         spec = cache_spec(self.analysis, self.facts, self.models)
         if not calls or isinstance(spec, str) or spec.slots is not None or number is None:

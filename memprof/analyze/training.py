@@ -12,6 +12,8 @@ from memprof.estimate.activations import activations, known_models
 from memprof.trace import CATEGORIES, LABELS, Trace
 
 BACKWARD = "backward"
+#: A loss or another single number does not tell whether an output is held.
+SCALAR_BYTES = 8
 
 
 def activation_estimate(
@@ -66,7 +68,7 @@ def _run_spec(
     analysis: Analysis, model: ModelSpec, moment: Moment, row: int, call: Value
 ) -> RunSpec:
     phases = analysis.trace.phases
-    kept, before = _outputs(analysis, moment, int(phases.begin_ns[row]))
+    kept, before = _outputs(analysis, moment, row)
     return RunSpec(
         mode="train",
         batch=int(phases.batch[row]),
@@ -91,17 +93,19 @@ def _masked(trace: Trace) -> bool:
     return any("attn" in trace.strings[number] for number in modules)
 
 
-def _outputs(analysis: Analysis, moment: Moment, call_ns: int) -> tuple[bool, bool]:
-    """Whether the program holds a call's output in backward, and that of an earlier call.
+def _outputs(analysis: Analysis, moment: Moment, row: int) -> tuple[bool, bool]:
+    """Whether the program holds a call's output in backward, and still that of an earlier call.
 
     An output that it drops before backward is not among the activations, whatever its size.
     """
     trace, kind = analysis.trace, LABELS.index("output")
     outputs = np.unique(trace.labels.allocation[trace.labels.kind == kind])
-    outputs = outputs[trace.allocations.nbytes[outputs] > 8]
+    outputs = outputs[trace.allocations.nbytes[outputs] > SCALAR_BYTES]
     category = analysis.attribution.category[outputs]
     outputs = outputs[category == CATEGORIES.index("activations")]
     birth, death = trace.allocations.birth[outputs], trace.allocations.death[outputs]
+    begin, end = trace.phases.begin_ns[row], trace.phases.end_ns[row]
+    born = trace.events.time_ns[birth]
+    own = (born >= begin) & ((born <= end) | (end < 0))
     alive = (birth <= moment.event) & (death > moment.event)
-    own = trace.events.time_ns[birth] >= call_ns
-    return bool((alive & own).any()), bool((alive & ~own).any())
+    return bool(own.any()), bool((alive & (born < begin)).any())

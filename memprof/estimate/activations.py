@@ -17,6 +17,7 @@ from memprof.estimate.run_spec import RunSpec
 from memprof.units import format_bytes as _size
 
 LOSS_BYTES: Final = 4
+SHIFTED_LABELS: Final = "shifted labels"
 #: Checkpointing keeps the state of the random number generator with every block's input.
 RNG_STATE_BYTES: Final = {"cpu": 5056, "cuda": 16}
 
@@ -105,6 +106,12 @@ def forward_end(stack: Stack, run: RunSpec) -> int:
     return kept + _outputs(stack, run) + (total(stack.arguments) if run.checkpointing else 0)
 
 
+def in_loss(stack: Stack, run: RunSpec) -> int:
+    """Bytes that are kept when backward is at the log-softmax and is through with the labels."""
+    labels = next((part.nbytes for part in stack.head if part.what == SHIFTED_LABELS), 0)
+    return forward_end(stack, run) - output_before(stack, run) - labels - LOSS_BYTES
+
+
 def in_backward(stack: Stack, run: RunSpec, layers_left: int) -> int:
     """Bytes that are kept while the backward of a block runs, itself and those below included.
 
@@ -132,10 +139,10 @@ def total(parts: Iterable[Part]) -> int:
 
 
 def _outputs(stack: Stack, run: RunSpec) -> int:
-    return (stack.outputs if run.outputs_kept else 0) + _before(stack, run)
+    return (stack.outputs if run.outputs_kept else 0) + output_before(stack, run)
 
 
-def _before(stack: Stack, run: RunSpec) -> int:
+def output_before(stack: Stack, run: RunSpec) -> int:
     """Bytes of the output of the step before, where the program holds it through a forward."""
     cache = 0 if run.checkpointing else stack.cache
     return stack.outputs + LOSS_BYTES + cache if run.outputs_before else 0
@@ -169,7 +176,7 @@ def _outputs_words(stack: Stack, run: RunSpec) -> str:
     if run.outputs_kept and stack.outputs:
         words += f" + {_size(stack.outputs)} of logits that the program holds"
     if run.outputs_before:
-        words += f" + {_size(_before(stack, run))} of output of the step before, held still"
+        words += f" + {_size(output_before(stack, run))} of output of the step before, held still"
     return words
 
 
@@ -179,7 +186,8 @@ def _largest(parts: tuple[Part, ...]) -> str:
 
 
 def _assumptions(run: RunSpec) -> tuple[str, ...]:
-    kernels = "the CPU's kernels" if run.device == "cpu" else "flash attention"
+    on_host = run.device == "cpu"
+    kernels = "the CPU's kernels" if on_host else "flash attention (checked on the CPU alone)"
     modules = f"{kernels} and transformers' own modules, not compiled"
     return (modules,) if run.padded else ("no padding in the batch", modules)
 

@@ -32,10 +32,10 @@ def gpt2_stack(model: ModelSpec, run: RunSpec) -> Stack:
     return Stack(
         layers=number(model, "n_layer"),
         block=(
-            *_norm(run, "norm before attention", stream),
+            *_norm(run, element, "norm before attention", stream),
             *_attention(model, run, stream),
             *_dropout_mask(model, run, "resid_pdrop", "dropout mask of attention", stream),
-            *_norm(run, "norm before the MLP", stream),
+            *_norm(run, element, "norm before the MLP", stream),
             _mlp(model, rows * element),
             *_dropout_mask(model, run, "resid_pdrop", "dropout mask of the MLP", stream),
         ),
@@ -45,19 +45,19 @@ def gpt2_stack(model: ModelSpec, run: RunSpec) -> Stack:
             positions,
             *_dropout_mask(model, run, "embd_pdrop", "dropout mask of the embeddings", stream),
         ),
-        head=(*_norm(run, "final norm", stream), *loss_parts(run, vocabulary)),
+        head=(*_norm(run, element, "final norm", stream), *loss_parts(run, vocabulary)),
         outputs=rows * vocabulary * element,
         cache=number(model, "n_layer") * 2 * stream if model.config.get("use_cache", True) else 0,
         arguments=(Part("mask", mask),),
     )
 
 
-def _norm(run: RunSpec, name: str, stream: int) -> tuple[Part, ...]:
-    element = itemsize(run.dtype or "float32") if run.device == "cpu" else 4
+def _norm(run: RunSpec, element: int, name: str, stream: int) -> tuple[Part, ...]:
+    statistic = element if run.device == "cpu" else 4
     return (
         Part(f"input of the {name}", stream),
         Part(name, stream),
-        Part(f"{name}, mean and deviation", 2 * run.batch * run.tokens * element),
+        Part(f"{name}, mean and deviation", 2 * run.batch * run.tokens * statistic),
     )
 
 

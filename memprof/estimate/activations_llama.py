@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from memprof.estimate.activations import LOSS_BYTES, Part, Stack, Unknown
+from memprof.estimate.activations import LOSS_BYTES, SHIFTED_LABELS, Part, Stack, Unknown
 from memprof.estimate.activations_autocast import autocast_stack
 from memprof.estimate.cache_layout import layer_types
 from memprof.estimate.kv_cache import COUNTER_BYTES
@@ -63,7 +63,7 @@ def loss_parts(run: RunSpec, vocabulary: int) -> tuple[Part, ...]:
     rows = run.batch * run.tokens
     return (
         Part("log-softmax of the logits", 4 * rows * vocabulary),
-        Part("shifted labels", 8 * (rows + (run.batch == 1))),
+        Part(SHIFTED_LABELS, 8 * (rows + (run.batch == 1))),
         Part("loss and its weight", 2 * LOSS_BYTES),
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 
-from memprof.estimate.activations import LOSS_BYTES, Stack, Unknown, forward_end, in_backward
+from memprof.estimate.activations import LOSS_BYTES, Stack, Unknown, in_backward, in_loss
 from memprof.estimate.activations import stack_of as activation_stack
 from memprof.estimate.gradients import trained
 from memprof.estimate.model_spec import ModelSpec, TensorSpec
@@ -69,7 +70,7 @@ def loss_transient(stack: Stack) -> int:
 
 
 def _loss(base: _Base, stack: Stack) -> Estimate:
-    kept, moment = forward_end(stack, base.run), loss_transient(stack)
+    kept, moment = in_loss(stack, base.run), loss_transient(stack)
     return Estimate(
         base.nbytes + kept + moment,
         f"{base.nbytes:,} B of weights, state and inputs + {kept:,} B of activations + "
@@ -142,6 +143,12 @@ def behind_blocks(model: ModelSpec) -> list[TensorSpec]:
     if not any("head" in tensor.name for tensor in names[last + 1 :]) and names:
         later.add(names[0].storage)
     return [each for each in trained(model) if each.storage in later and block_of(each) is None]
+
+
+def is_before_blocks(model: ModelSpec, module: str) -> bool:
+    """Whether a module has parameters, and has them before those of any block: an embedding."""
+    before = takewhile(lambda each: block_of(each) is None, model.parameters)
+    return any(each.name.startswith(f"{module}.") for each in before)
 
 
 def block_of(tensor: TensorSpec) -> int | None:

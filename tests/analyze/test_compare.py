@@ -207,6 +207,38 @@ def test_phases_decide_what_gradients_and_activations_there_are() -> None:
     assert at_loss == forward.by_category["activations"]
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_every_byte_of_the_peak_at_the_loss(checkpointing: bool) -> None:
+    """With a large vocabulary the highest moment is the gradient of the logits."""
+    model = llama(vocab_size=2000, dtype=torch.bfloat16)
+    if checkpointing:
+        model.activation_checkpointing_enable()
+    with memprof.trace() as traced:
+        batch = ids()
+        output = model(input_ids=batch, labels=batch)
+        output.loss.backward()
+    peak = traced.peak("cpu")
+    assert peak.op == "aten._log_softmax_backward_data.default"
+    found = estimate_at_peak(traced.analysis, peak)
+    for category in ("weights", "buffers", "gradients", "optimizer_state", "activations"):
+        assert found[category].bytes == peak.by_category[category], category
+    assert found["temporary"].bytes == pytest.approx(peak.by_category["temporary"], abs=16)
+
+
+def test_gradients_grow_block_by_block() -> None:
+    model = llama(num_hidden_layers=4, vocab_size=30)
+    with memprof.trace() as traced:
+        batch = torch.randint(1, 30, (2, 40))
+        model(input_ids=batch, labels=batch).loss.backward()
+    peak = _last_in(traced, "backward")
+    block = int(peak.module.split(".")[2])
+    above = [p for each in model.model.layers[block + 1 :] for p in each.parameters()]
+    behind = [*model.model.norm.parameters(), *model.lm_head.parameters()]
+    found = estimate_at_peak(traced.analysis, peak)["gradients"]
+    assert found.bytes == storage_bytes([*above, *behind])
+    assert found.bytes <= peak.by_category["gradients"]
+
+
 def _moments(traced: Any) -> list[Any]:
     device = traced.analysis.device("cpu")
     names = [_last_in(traced, name) for name in ("forward", "backward", "optimizer")]

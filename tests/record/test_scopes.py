@@ -56,13 +56,17 @@ def test_a_step_ends_with_the_optimizer_whatever_the_accumulation() -> None:
 
 def test_optimizers_that_step_inside_backward_end_one_step_together() -> None:
     net = Net()
+    hooks = []
     for parameter in net.parameters():
         optimizer = torch.optim.SGD([parameter], lr=0.1)
-        parameter.register_post_accumulate_grad_hook(lambda _, o=optimizer: o.step())
+        step = parameter.register_post_accumulate_grad_hook(lambda _, o=optimizer: o.step())
+        hooks.append(step)
     with memprof.trace() as traced:
         for _ in range(3):
             net(torch.randn(2, 8)).sum().backward()
             net.zero_grad()
+    for hook in hooks:
+        hook.remove()  # else each parameter and its optimizer keep each other for good
     assert len(traced.trace.steps) == 3
 
 

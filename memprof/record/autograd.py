@@ -150,5 +150,7 @@ def kept_by(node: Any, field: str) -> Iterator[torch.Tensor]:
     except RuntimeError:  # freed by an earlier backward
         return
     for saved in value if isinstance(value, (tuple, list)) else (value,):
-        if saved is not None and saved.unpack_hook is None and saved.data is not None:
-            yield saved.data
+        if saved is not None and saved.unpack_hook is None:
+            kept = saved.data  # makes a tensor each time it is read
+            if kept is not None:
+                yield kept

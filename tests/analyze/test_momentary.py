@@ -60,14 +60,9 @@ def row(analysis: Any, category: str) -> CategoryComparison:
 def moments(analysis: Any, op: str, module: str) -> list[Moment]:
     """The moments at which an operation made a tensor for a module, in backward."""
     trace, device = analysis.trace, analysis.device("cpu")
-    born = trace.allocations.birth[
-        [
-            trace.strings[made_by] == op and trace.strings[maker] == module
-            for made_by, maker in zip(trace.allocations.op, trace.allocations.module, strict=True)
-        ]
-    ]
-    found = [device.at_event(int(event)) for event in born]
-    return [moment for moment in found if moment.phase.endswith("backward")]
+    made = [trace.strings[number] == op for number in trace.allocations.op]
+    found = [device.at_event(int(event)) for event in trace.allocations.birth[made]]
+    return [each for each in found if each.phase.endswith("backward") and each.module == module]
 
 
 def test_a_cache_of_an_earlier_generation_is_left_open_in_training() -> None:

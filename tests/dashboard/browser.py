@@ -40,13 +40,24 @@ _COUNTING = """
   const fetched = window.fetch;
   window.pending = 0;
   window.quietSince = performance.now();
-  const count = by => { window.pending += by; window.quietSince = performance.now(); };
+  const disturbed = () => { window.quietSince = performance.now(); };
+  const count = by => { window.pending += by; disturbed(); };
   window.fetch = (...words) => {
     count(+1);
     return fetched(...words).finally(() => setTimeout(() => count(-1), 0));
   };
+  new MutationObserver(disturbed).observe(
+    document, {subtree: true, childList: true, characterData: true});
 """
-_QUIET = "() => window.pending === 0 && performance.now() - window.quietSince > 120"
+_CALLING = """
+  const stages = ["requested", "prioritized", "blocked", "executing", "watched", "executed"];
+  const calls = window.store ? window.store.getState().callbacks : {};
+  const calling = stages.some(stage => (calls[stage] || []).length > 0);
+"""
+_QUIET = f"""() => {{
+  {_CALLING}
+  return !calling && window.pending === 0 && performance.now() - window.quietSince > 120;
+}}"""
 
 
 def wait_until_drawn(page: Page) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final
 from memprof.errors import UsageError
 from memprof.units import parse_bytes
 
-RECORDERS: Final = ("auto", "dispatch")
+RECORDERS: Final = ("auto", "native", "dispatch")
+DETAILS: Final = ("modules", "ops")
 COLORS: Final = ("auto", "always", "never")
 
 
@@ -23,11 +24,13 @@ class Config:
     Attributes:
         recorder: one of `RECORDERS`.
         stack_bytes: allocations of at least this many bytes keep their Python stack.
+        detail: one of `DETAILS`.
         color: one of `COLORS`.
     """
 
     recorder: str = "auto"
     stack_bytes: int = 64 << 10
+    detail: str = "modules"
     color: str = "auto"
 
 
@@ -53,11 +56,12 @@ def read_config(folder: Path | None = None) -> Config:
 
 def checked_recorder(recorder: str) -> str:
     """Returns `recorder` if there is such a recorder; raises UsageError otherwise."""
-    if recorder == "native":
-        raise UsageError(
-            "the native recorder is not part of this version; choose recorder auto or dispatch"
-        )
     return _one_of("recorder", recorder, RECORDERS)
+
+
+def checked_detail(detail: str) -> str:
+    """Returns `detail` if there is such a level; raises UsageError otherwise."""
+    return _one_of("detail", detail, DETAILS)
 
 
 def _checked(table: object) -> dict[str, Any]:
@@ -71,6 +75,8 @@ def _checked(table: object) -> dict[str, Any]:
     settings = dict(table)
     if "recorder" in settings:
         checked_recorder(settings["recorder"])
+    if "detail" in settings:
+        checked_detail(settings["detail"])
     if "color" in settings:
         _one_of("color", settings["color"], COLORS)
     if "stack_bytes" in settings:

@@ -65,6 +65,7 @@ class Outcome:
         skipped, error: why there is no outcome.
     """
 
+    recorder: str = ""
     true_peak: int = 0
     traced_peak: int = 0
     peak_with_workspaces: int = 0

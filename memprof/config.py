@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from memprof.errors import UsageError
 from memprof.units import parse_bytes
 
 RECORDERS: Final = ("auto", "native", "dispatch")
+VARIABLE: Final = "MEMPROF_RECORDER"
 DETAILS: Final = ("modules", "ops")
 COLORS: Final = ("auto", "always", "never")
 
@@ -22,7 +24,7 @@ class Config:
     """What holds where the command line says nothing.
 
     Attributes:
-        recorder: one of `RECORDERS`.
+        recorder: one of `RECORDERS`; the environment's ``MEMPROF_RECORDER`` counts before it.
         stack_bytes: allocations of at least this many bytes keep their Python stack.
         detail: one of `DETAILS`.
         color: one of `COLORS`.
@@ -40,7 +42,18 @@ def read_config(folder: Path | None = None) -> Config:
     Raises:
         UsageError: if the table has a key or a value that means nothing.
     """
-    path = (folder or Path()) / "pyproject.toml"
+    config = _read(folder or Path())
+    recorder = os.environ.get(VARIABLE)
+    if not recorder:
+        return config
+    try:
+        return replace(config, recorder=checked_recorder(recorder))
+    except UsageError as error:
+        raise UsageError(f"{VARIABLE}: {error}") from None
+
+
+def _read(folder: Path) -> Config:
+    path = folder / "pyproject.toml"
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError:

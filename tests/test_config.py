@@ -80,5 +80,5 @@ def test_a_recording_follows_the_settings(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_recording_refuses_a_recorder_there_is_not() -> None:
-    with pytest.raises(UsageError, match="not part of this version"):
+    with pytest.raises(UsageError, match="choose one of auto, native, dispatch"):
         memprof.trace(recorder="magic")

@@ -1,4 +1,4 @@
-"""Estimates speak of tensors, which the dispatch hook sees alone; the allocator sees workspaces too."""
+"""Estimates speak of tensors, which the dispatch hook sees alone; the allocator sees more."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Session:
         self._parameters = Parameters(storages, scopes, paths, facts, guard)
         self._recomputations = Recomputations(scopes, guard)
         self._optimizers = Optimizers(storages, scopes, self._backward, facts, guard)
-        self._caches = Caches(storages, scopes, facts, guard, patches)
+        self._caches = Caches(storages, scopes, paths, facts, guard, patches)
         roots = RootCalls(storages, scopes, self._parameters, self._caches, facts, paths)
         self._hooks = ModuleHooks(scopes, paths, guard, roots.called, roots.returned)
         self._threads = Threads(scopes, self._hook_for)

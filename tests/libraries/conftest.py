@@ -1,0 +1,18 @@
+"""Every program of a library is run under every recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.libraries.harness import RECORDERS, Program, Recorded, record
+
+Record = Callable[[Program], Recorded]
+
+
+@pytest.fixture(params=RECORDERS, name="record")
+def recording(request: pytest.FixtureRequest, tmp_path: Path) -> Record:
+    return partial(record, folder=tmp_path, recorder=request.param)

@@ -82,6 +82,11 @@ class Recorded:
         """The most bytes that a category ever held."""
         return self.analysis.device(self.device).category_peaks[category].bytes
 
+    def at_highest(self, category: str) -> Moment:
+        """The moment at which a category held the most."""
+        device = self.analysis.device(self.device)
+        return device.at_event(device.category_peaks[category].event)
+
     def at(self, claim: Claim) -> Moment:
         return self.analysis.device(self.device).at_time(claim.time_ns)
 

@@ -64,6 +64,7 @@ class Recorded:
 
     analysis: Analysis
     device: str
+    claims: list[Claim]
 
     @property
     def peak(self) -> Moment:
@@ -98,7 +99,7 @@ def record(program: Program, folder: Path, recorder: str, device: str = "cpu") -
     watch = Watch()
     with memprof.trace(folder / "trace.json", recorder=recorder) as tracing:
         program(watch)
-    recorded = Recorded(tracing.analysis, device)
+    recorded = Recorded(tracing.analysis, device, watch.claims)
     faults = [remark.text for remark in tracing.trace.warnings if remark.code.startswith(FAULT)]
     assert not faults
     assert watch.claims

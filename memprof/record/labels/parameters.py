@@ -42,7 +42,7 @@ class Parameters:
         ):
             patches.on_undo(register(self._registration_hook(kind)).remove)
         patches.replace(Module, "_apply", self._wrap_apply)
-        patches.replace(torch.nn.Parameter, "__deepcopy__", self._wrap_deepcopy)
+        patches.replace(torch.nn.Parameter, "__new__", self._wrap_new)
 
     def _registration_hook(self, kind: int) -> Any:
         def registered(module: Module, name: str, tensor: torch.Tensor | None) -> None:
@@ -64,16 +64,32 @@ class Parameters:
 
         return _apply
 
-    def _wrap_deepcopy(self, deepcopy: Any) -> Any:
-        def deep_copy(parameter: torch.nn.Parameter, memo: Any) -> Any:
-            copied = deepcopy(parameter, memo)
-            try:
-                self._storages.label(copied, PARAMETER, self._scopes.current())
-            except Exception as error:
-                self._guard.note(error, "parameter copy")
-            return copied
+    def _wrap_new(self, new: Any) -> Any:
+        """Labels every parameter that is made: some reach a module past its registration."""
 
-        return deep_copy
+        def make(*args: Any, **kwargs: Any) -> Any:
+            parameter = new(*args, **kwargs)
+            if not torch.compiler.is_compiling():
+                try:
+                    scope = self._scopes.current()
+                    self._storages.label(
+                        parameter, PARAMETER, scope, self._awaited(scope, parameter)
+                    )
+                except Exception as error:
+                    self._guard.note(error, "new parameter")
+            return parameter
+
+        return staticmethod(make)
+
+    def _awaited(self, scope: Scope, parameter: torch.Tensor) -> int:
+        """The name of the parameter on `meta` that a module being called has in its place."""
+        if not scope.calls:
+            return 0
+        module: Any = scope.calls[-1][0]
+        for name, placeholder in module.named_parameters():
+            if placeholder.is_meta and placeholder.shape == parameter.shape:
+                return self._number(self._paths.name_in(module, name))
+        return 0
 
     def label_owner(self, scope: Scope, module: Module) -> None:
         """Labels everything that the outermost module around `module` holds, with full names."""

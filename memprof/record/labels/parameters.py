@@ -57,9 +57,15 @@ class Parameters:
         return registered
 
     def _wrap_apply(self, apply: Any) -> Any:
+        """Labels what a module holds after a conversion, which gives tensors other storages."""
+
         def _apply(module: Module, *args: Any, **kwargs: Any) -> Any:
             result = apply(module, *args, **kwargs)
             self._labelled.clear()
+            try:
+                self.label_unnamed(self._scopes.current(), module)
+            except Exception as error:
+                self._guard.note(error, "converted module")
             return result
 
         return _apply

@@ -23,6 +23,7 @@ _SPARSE_PARTS = {
     torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
 }
 MAX_DEPTH = 8
+ATTACHED_DEPTH = 3
 
 
 def is_tensor(value: object) -> bool:
@@ -66,6 +67,13 @@ def tensors_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str
     elif depth < MAX_DEPTH:
         for name, item in _items(value):
             yield from tensors_in(item, f"{path}.{name}" if path else name, depth + 1)
+
+
+def attached_to(tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields (path, tensor) for what a tensor's own attributes keep, as a quantised weight does."""
+    for name, value in list(_own(tensor).items()):
+        if not issubclass(type(value), torch.nn.Module):
+            yield from tensors_in(value, name, MAX_DEPTH - ATTACHED_DEPTH)
 
 
 def _items(value: Any) -> Iterator[tuple[str, object]]:

@@ -166,7 +166,7 @@ class Session:
             self._hook.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._hook.open = False
         self._patches.undo()
-        self._guard(self._name_uncalled_models)()
+        self._guard(self._label_models)()
         self.scopes.close()
         self._guard(self._host.sample)()
         self._guard(self._cuda.sample)()
@@ -181,11 +181,14 @@ class Session:
         _active = None
         return self.journal.close(summary)
 
-    def _name_uncalled_models(self) -> None:
-        """Labels models that were loaded or copied, and never called, while the trace ran."""
-        scope = self.scopes.current()
+    def _label_models(self) -> None:
+        """Labels what models hold in the end, those too that were never called."""
+        scope, done = self.scopes.current(), set()
         for module in Existing().modules:
-            self._parameters.label_owner(scope, module)
+            owner = self._paths.owner_of(module)
+            if id(owner) not in done:
+                done.add(id(owner))
+                self._parameters.label_owner(scope, owner)
 
     def forget(self) -> None:
         """In a forked child: records nothing, as the journal's thread stayed in the parent."""

@@ -43,7 +43,7 @@ class RootCalls:
 
     def called(self, scope: Scope, module: Module) -> None:
         """Before a root call: labels the model and opens `forward` or `recompute`."""
-        self._parameters.label_owner(scope, module)
+        self._parameters.look_at_owner(scope, module)
         grad = torch.is_grad_enabled()
         in_backward = torch._C._current_graph_task_id() != -1
         if recomputing(scope) or (in_backward and not grad) or (not grad and scope.in_user_phase):
@@ -55,6 +55,7 @@ class RootCalls:
         self, scope: Scope, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> None:
         """After a root call, also one that raised: labels and closes what `called` opened."""
+        self._parameters.look_at_owner(scope, module)
         opened = self._open.get(scope.thread, [])
         phase = opened.pop()[1] if opened and opened[-1][0] is module else None
         try:

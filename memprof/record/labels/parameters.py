@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.nn.modules import module as torch_module
 
+from memprof.record.containers import attached_to
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
 from memprof.record.modules import Paths
@@ -17,11 +18,12 @@ from memprof.record.storages import LABEL, Storages
 
 PARAMETER = LABEL["parameter"]
 BUFFER = LABEL["buffer"]
+GRADIENT = LABEL["gradient"]
 Module = torch.nn.Module
 
 
 class Parameters:
-    """Labels what models hold, again only after something may have changed."""
+    """Labels what models hold, again when something may have changed and ever more rarely."""
 
     def __init__(
         self, storages: Storages, scopes: Scopes, paths: Paths, facts: Facts, guard: Guard
@@ -31,7 +33,7 @@ class Parameters:
         self._paths = paths
         self._facts = facts
         self._guard = guard
-        self._labelled: weakref.WeakSet[Module] = weakref.WeakSet()
+        self._looks: weakref.WeakKeyDictionary[Module, int] = weakref.WeakKeyDictionary()
         self._number = paths.number
 
     def install(self, patches: Patches) -> None:
@@ -49,7 +51,7 @@ class Parameters:
             if tensor is None or torch.compiler.is_compiling():
                 return
             try:
-                self._labelled.clear()
+                self._looks.clear()
                 self._storages.label(tensor, kind, self._scopes.current())
             except Exception as error:
                 self._guard.note(error, "parameter registration")
@@ -61,7 +63,7 @@ class Parameters:
 
         def _apply(module: Module, *args: Any, **kwargs: Any) -> Any:
             result = apply(module, *args, **kwargs)
-            self._labelled.clear()
+            self._looks.clear()
             try:
                 self.label_unnamed(self._scopes.current(), module)
             except Exception as error:
@@ -97,12 +99,15 @@ class Parameters:
                 return self._number(self._paths.name_in(module, name))
         return 0
 
-    def label_owner(self, scope: Scope, module: Module) -> None:
-        """Labels everything that the outermost module around `module` holds, with full names."""
+    def look_at_owner(self, scope: Scope, module: Module) -> None:
+        """Labels what the owner holds, ever more rarely: nothing tells of `weight.data = ...`."""
         owner = self._paths.owner_of(module)
-        if owner in self._labelled:
-            return
-        self._labelled.add(owner)
+        looks = self._looks[owner] = self._looks.get(owner, 0) + 1
+        if looks.bit_count() == 1:
+            self.label_owner(scope, owner)
+
+    def label_owner(self, scope: Scope, owner: Module) -> None:
+        """Labels everything that an outermost module holds, with full names."""
         for part in owner.modules():
             self._adopt_children(part)
         for part in owner.modules():
@@ -117,7 +122,8 @@ class Parameters:
         """Labels what one module holds itself; the names follow when its owner is called."""
         for kind, held in ((PARAMETER, module._parameters), (BUFFER, module._buffers)):
             for tensor in list(held.values()):
-                self._storages.label(tensor, kind, scope)
+                if tensor is not None:
+                    self._label(scope, kind, tensor, "")
 
     def label_module(self, scope: Scope, module: Module) -> None:
         """Labels what one module holds itself, with full names."""
@@ -125,5 +131,14 @@ class Parameters:
         for kind, held in ((PARAMETER, module._parameters), (BUFFER, module._buffers)):
             for name, tensor in list(held.items()):
                 if tensor is not None:
-                    full = self._number(self._paths.name_in(module, name))
-                    self._storages.label(tensor, kind, scope, full, path)
+                    self._label(scope, kind, tensor, self._paths.name_in(module, name), path)
+
+    def _label(
+        self, scope: Scope, kind: int, tensor: torch.Tensor, name: str, module: int = 0
+    ) -> None:
+        """Labels one tensor with whatever is attached to it."""
+        self._storages.label(tensor, kind, scope, self._number(name), module)
+        for path, part in attached_to(tensor):
+            part_kind = GRADIENT if "grad" in path else kind
+            part_name = self._number(f"{name}.{path}" if name else "")
+            self._storages.label(part, part_kind, scope, part_name, module)

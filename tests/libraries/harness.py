@@ -97,7 +97,7 @@ def record(program: Program, folder: Path, recorder: str, device: str = "cpu") -
     torch.manual_seed(0)
     gc.collect()
     watch = Watch()
-    with memprof.trace(folder / "trace.json", recorder=recorder) as tracing:
+    with memprof.trace(folder / "trace.json", recorder=recorder, force=True) as tracing:
         program(watch)
     recorded = Recorded(tracing.analysis, device, watch.claims)
     faults = [remark.text for remark in tracing.trace.warnings if remark.code.startswith(FAULT)]

@@ -96,7 +96,9 @@ class Session:
         self._recomputations = Recomputations(scopes, guard)
         self._optimizers = Optimizers(storages, scopes, self._backward, facts, guard)
         self._caches = Caches(storages, scopes, paths, facts, guard, patches)
-        roots = RootCalls(storages, scopes, self._parameters, self._caches, facts, paths)
+        roots = self._roots = RootCalls(
+            storages, scopes, self._parameters, self._caches, facts, paths, guard
+        )
         self._hooks = ModuleHooks(scopes, paths, guard, roots.called, roots.returned)
         self._threads = Threads(scopes, self._hook_for)
         self._unannounced = Unannounced(storages, scopes, journal, guard)
@@ -167,6 +169,7 @@ class Session:
             self._hook.open = False
         self._patches.undo()
         self._guard(self._label_models)()
+        self._roots.ended(self.scopes.current())
         self.scopes.close()
         self._guard(self._host.sample)()
         self._guard(self._cuda.sample)()

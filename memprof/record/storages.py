@@ -200,6 +200,10 @@ class Storages:
         ref.name, ref.module = ref.name or name, ref.module or module
         self._labels((now_ns(), ref.allocation, kind, name, module))
 
+    def label_allocation(self, allocation: int, kind: int, name: int, module: int) -> None:
+        """Notes what an allocation was that may have died meanwhile."""
+        self._labels((now_ns(), allocation, kind, name, module))
+
     def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
         """Labels again even what has the label: the user's latest word counts."""
         for storage in storages_of(value):

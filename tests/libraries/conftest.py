@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,5 +15,8 @@ Record = Callable[[Program], Recorded]
 
 
 @pytest.fixture(params=RECORDERS, name="record")
-def recording(request: pytest.FixtureRequest, tmp_path: Path) -> Record:
-    return partial(record, folder=tmp_path, recorder=request.param)
+def recording(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
+    gc.collect()
+    gc.freeze()  # what other tests and libraries left behind is none of this program's
+    yield partial(record, folder=tmp_path, recorder=request.param)
+    gc.unfreeze()

@@ -113,8 +113,8 @@ class Probe:
 
     def value(self, *values: torch.Tensor) -> None:
         """Notes results, to be compared bit by bit with those of the run without tracing."""
-        for value in values:
-            whole = value.detach().contiguous()
+        for part in (part for value in values for part in _parts(value)):
+            whole = part.detach().contiguous()
             raw = ctypes.string_at(whole.data_ptr(), whole.nbytes)
             self.outcome.hashes.append(hashlib.sha256(raw).hexdigest())
 
@@ -134,7 +134,7 @@ def known_bytes() -> int:
 
 
 def bytes_of(tensors: tuple[torch.Tensor | None, ...]) -> int:
-    """Bytes of the distinct storages under some strided or sparse tensors."""
+    """Bytes of the distinct storages under some tensors, strided, sparse or made of others."""
     sizes: dict[int, int] = {}
     for tensor in tensors:
         for part in _parts(tensor):
@@ -146,6 +146,12 @@ def bytes_of(tensors: tuple[torch.Tensor | None, ...]) -> int:
 def _parts(tensor: torch.Tensor | None) -> list[torch.Tensor]:
     if tensor is None:
         return []
+    if hasattr(tensor, "__tensor_flatten__"):
+        return [
+            part
+            for name in tensor.__tensor_flatten__()[0]
+            for part in _parts(getattr(tensor, name))
+        ]
     return [tensor._indices(), tensor._values()] if tensor.is_sparse else [tensor]
 
 

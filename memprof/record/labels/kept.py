@@ -1,0 +1,131 @@
+"""Labels what modules keep beside their parameters: tables, keys and values, recurrent states.
+
+Nothing announces a plain attribute, and a buffer may be a cache. What calls without gradients
+lengthen or write into is carried from call to call; what they leave alone is a table.
+"""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import torch
+
+from memprof.record.containers import MAX_DEPTH, storages_of, tensors_in
+from memprof.record.labels.history import Change, Found, History
+from memprof.record.modules import Paths
+from memprof.record.scopes import Scope
+from memprof.record.storages import LABEL, Storages
+
+BUFFER = LABEL["buffer"]
+PARAMETER = LABEL["parameter"]
+KV_CACHE = LABEL["kv_cache"]
+RECURRENT = LABEL["recurrent_state"]
+Module = torch.nn.Module
+
+_OWN: Final = frozenset(vars(Module())) - {"_buffers"}
+_DEPTH: Final = 3
+_LONGEST: Final = 4096
+_CACHE: Final = re.compile(r"cache|past|kv|key|value|\b[kv]\b|latent|mem")
+_STATE: Final = re.compile(r"conv|recurrent|ssm|rnn|state")
+_OTHER: Final = re.compile(r"cos|sin\b|sin_|rope|rot|freq|mask|pos|hidden|logit|out|loss")
+
+
+class Kept:
+    """Looks at a model's modules around its calls, ever more rarely where nothing changes."""
+
+    def __init__(self, storages: Storages, paths: Paths, number: Callable[[str], int]) -> None:
+        self._storages = storages
+        self._paths = paths
+        self._number = number
+        self._calls: weakref.WeakKeyDictionary[Module, int] = weakref.WeakKeyDictionary()
+        self._histories: weakref.WeakKeyDictionary[Module, History] = weakref.WeakKeyDictionary()
+
+    def called(self, scope: Scope, owner: Module) -> None:
+        """Before a model's first call: what its modules keep by then are tables, or a cache."""
+        if owner not in self._calls:
+            self._calls[owner] = 0
+            for part in owner.modules():
+                for found in self._look(part):
+                    self._storages.label(found.tensor, BUFFER, scope, *self._names(part, found))
+
+    def returned(self, scope: Scope, owner: Module) -> None:
+        """After a model's call."""
+        calls = self._calls[owner] = self._calls.get(owner, 0) + 1
+        carries = not torch.is_grad_enabled() and not owner.training
+        parts = owner.modules() if calls.bit_count() == 1 else self._settled(owner)
+        for part in parts:
+            self._judge(scope, part, self._look(part), carries)
+
+    def _settled(self, owner: Module) -> list[Module]:
+        """The modules of a model that keep something carried from call to call."""
+        return [
+            part
+            for part, history in self._histories.items()
+            if history.settled and self._paths.owner_of(part) is owner
+        ]
+
+    def _look(self, part: Module) -> list[Found]:
+        kept = [(path, held) for path, held in kept_by(part) if not self._is_parameter(held)]
+        if not kept:
+            return []
+        history = self._histories.get(part)
+        if history is None:
+            history = self._histories[part] = History(self._storages)
+        return list(history.look(kept))
+
+    def _is_parameter(self, tensor: torch.Tensor) -> bool:
+        refs = (self._storages.live.get(storage._cdata) for storage in storages_of(tensor))
+        return any(ref is not None and ref.labels >> PARAMETER & 1 for ref in refs)
+
+    def _judge(self, scope: Scope, part: Module, looked: list[Found], carries: bool) -> None:
+        for found in looked:
+            kind = _carried(found, looked) if carries else -1
+            if kind >= 0:
+                names = self._names(part, found)
+                self._histories[part].label(scope, found, kind, *names)
+            elif found.change is Change.SAME:
+                self._storages.label(found.tensor, BUFFER, scope, *self._names(part, found))
+
+    def _names(self, part: Module, found: Found) -> tuple[int, int]:
+        name = self._number(self._paths.name_in(part, found.path))
+        return name, self._paths.number_of(part)
+
+
+def kept_by(module: Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields (path, tensor) for a module's buffers and what its plain attributes lead to."""
+    yield from ((name, held) for name, held in module._buffers.items() if held is not None)
+    if type(module).__module__.startswith("torch.nn."):
+        return
+    for name, value in list(vars(module).items()):
+        if name in _OWN or name == "_buffers" or issubclass(type(value), Module):
+            continue
+        if issubclass(type(value), (list, tuple, dict)) and len(value) > _LONGEST:
+            continue
+        for path, tensor in tensors_in(value, name, MAX_DEPTH - _DEPTH):
+            if tensor.grad_fn is None:
+                yield path, tensor
+
+
+def _carried(found: Found, beside: list[Found]) -> int:
+    """The label of what is carried from call to call; -1 for anything else."""
+    tensor = found.tensor
+    if found.past.kind >= 0:
+        return found.past.kind
+    unchanged = found.change is Change.SAME and not tensor.is_inference()  # these do not tell
+    if unchanged or tensor.dim() < 2 or _OTHER.search(found.path):
+        return -1
+    if _STATE.search(found.path):
+        return RECURRENT
+    if tensor.dim() > 2 and (_CACHE.search(found.path) or _paired(found, beside)):
+        return KV_CACHE
+    return -1
+
+
+def _paired(found: Found, beside: list[Found]) -> bool:
+    """Whether another tensor of the same shape went the same way: keys and values do."""
+    moved = (Change.GREW, Change.WRITTEN)
+    alike = [each for each in beside if each.tensor.shape == found.tensor.shape]
+    return found.change in moved and sum(each.change is found.change for each in alike) > 1

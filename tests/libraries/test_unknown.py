@@ -1,0 +1,248 @@
+"""Classes that memprof has never heard of: what they keep is found by structure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.libraries.conftest import Record
+from tests.libraries.harness import Watch, attributes_of, rows
+
+WIDTH, HEADS, STEPS, NEW = 64, 4, 4, 6
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.SiLU(), nn.Linear(4 * WIDTH, WIDTH))
+
+
+class Velocity:
+    """Keeps its state in a list, made at the first step."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.weights = list(model.parameters())
+        self.speed: list[torch.Tensor] = []
+
+    def update(self) -> None:
+        with torch.no_grad():
+            self.speed = self.speed or [torch.zeros_like(weight) for weight in self.weights]
+            for weight, speed in zip(self.weights, self.speed, strict=True):
+                speed.mul_(0.9).add_(weight.grad)
+                weight.sub_(speed, alpha=0.01)
+                weight.grad = None
+
+    def state(self) -> list[Any]:
+        return [self.speed]
+
+
+class Replacing(Velocity):
+    """Makes new tensors in every step."""
+
+    def update(self) -> None:
+        with torch.no_grad():
+            self.speed = self.speed or [torch.zeros_like(weight) for weight in self.weights]
+            self.speed = [
+                0.9 * speed + weight.grad
+                for weight, speed in zip(self.weights, self.speed, strict=True)
+            ]
+            for weight, speed in zip(self.weights, self.speed, strict=True):
+                weight.sub_(speed, alpha=0.01)
+                weight.grad = None
+
+
+class Moments:
+    """Keeps its states by parameter and by name, made before the first step."""
+
+    class Pair:
+        def __init__(self, like: torch.Tensor) -> None:
+            self.mean, self.square = torch.zeros_like(like), torch.zeros_like(like)
+
+    def __init__(self, model: nn.Module) -> None:
+        self.groups = [{"rate": 0.01, "weights": list(model.parameters())}]
+        self.kept = {weight: Moments.Pair(weight) for weight in model.parameters()}
+
+    def update(self) -> None:
+        with torch.no_grad():
+            for weight, pair in self.kept.items():
+                pair.mean.lerp_(weight.grad, 0.1)
+                pair.square.mul_(0.9).addcmul_(weight.grad, weight.grad, value=0.1)
+                weight.addcdiv_(pair.mean, pair.square.sqrt() + 1e-8, value=-0.01)
+                weight.grad = None
+
+    def state(self) -> list[Any]:
+        return [attributes_of(pair) for pair in self.kept.values()]
+
+
+@pytest.mark.parametrize("kind", [Velocity, Replacing, Moments])
+def test_optimizer(record: Record, kind: Any) -> None:
+    alive = []  # as in a script: what a step makes is looked at when the next call begins
+
+    def program(watch: Watch) -> None:
+        model = network()
+        optimizer = kind(model)
+        alive.append(optimizer)
+        for step in range(STEPS):
+            model(torch.randn(8, WIDTH)).square().mean().backward()
+            watch.model(model, f"after backward {step}")
+            optimizer.update()
+            watch.model(model, f"after step {step}")
+            watch.holds("optimizer_state", optimizer.state(), where=f"after step {step}")
+
+    recorded = record(program)
+    held = rows(recorded.at_highest("optimizer_state"), "optimizer_state")
+    assert all(row.module in ("0", "2") for row in held)
+    names = {row.name for row in held}
+    assert {name for name in names if name.startswith("2.weight.")}, names
+
+
+def test_what_a_program_merely_keeps_is_no_state(record: Record) -> None:
+    class Loop:
+        def __init__(self) -> None:
+            self.model = network()
+            self.best = [weight.detach().clone() for weight in self.model.parameters()]
+            self.optimizer = torch.optim.SGD(self.model.parameters(), momentum=0.9)
+
+    loop = []
+
+    def program(watch: Watch) -> None:
+        loop.append(Loop())
+        for _ in range(STEPS):
+            loop[0].model(torch.randn(8, WIDTH)).square().mean().backward()
+            loop[0].optimizer.step()
+            loop[0].optimizer.zero_grad()
+            watch.holds("optimizer_state", list(loop[0].optimizer.state.values()))
+
+    with pytest.raises(AssertionError, match="clone"):  # the copies stay unattributed
+        record(program)
+
+
+class Attention(nn.Module):
+    """Self-attention over all that it has seen; what it keeps is up to the classes below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        split = self.project(x).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        keys, values = self.remember(split[1], split[2])
+        seen = functional.scaled_dot_product_attention(split[0], keys, values)
+        return x + self.out(seen.transpose(1, 2).flatten(2))
+
+
+class Growing(Attention):
+    """Concatenates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.second = None
+
+    def remember(self, *made: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.first is None:
+            self.first, self.second = (part.clone() for part in made)
+        else:
+            self.first = torch.cat([self.first, made[0]], 2)
+            self.second = torch.cat([self.second, made[1]], 2)
+        return self.first, self.second
+
+    def kept(self) -> list[Any]:
+        return [self.first, self.second]
+
+
+class Filling(Attention):
+    """Fills tensors that it made beforehand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = [torch.zeros(2, HEADS, 32, WIDTH // HEADS) for _ in range(2)]
+        self.used = 0
+
+    def remember(self, *made: torch.Tensor) -> list[torch.Tensor]:
+        end = self.used + made[0].shape[2]
+        for room, part in zip(self.room, made, strict=True):
+            room[:, :, self.used : end] = part
+        self.used = end
+        return [room[:, :, :end] for room in self.room]
+
+    def kept(self) -> list[Any]:
+        return self.room
+
+
+class Buffered(Filling):
+    """Fills buffers, as gpt-fast does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second = self.room
+        self.room = []
+        self.register_buffer("stored", first)
+        self.register_buffer("kept_too", second)
+
+    def remember(self, *made: torch.Tensor) -> list[torch.Tensor]:
+        self.room = [self.stored, self.kept_too]
+        seen = super().remember(*made)
+        self.room = []
+        return seen
+
+    def kept(self) -> list[Any]:
+        return [self.stored, self.kept_too]
+
+
+class Decoder(nn.Module):
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(100, WIDTH)
+        self.layers = nn.ModuleList(kind() for _ in range(2))
+        self.table = torch.randn(32, WIDTH)  # neither buffer nor cache: never written
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embed(tokens) + self.table[: tokens.shape[1]]
+        for layer in self.layers:
+            x = layer(x)
+        return x @ self.embed.weight.T
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("kind", [Growing, Filling, Buffered])
+def test_keys_and_values(record: Record, kind: Any, mode: Any) -> None:
+    def program(watch: Watch) -> None:
+        model = Decoder(kind).eval()
+        with mode():
+            tokens = torch.randint(100, (2, 8))
+            for step in range(NEW):
+                tokens = model(tokens)[:, -1:].argmax(-1)
+                watch.holds("kv_cache", [layer.kept() for layer in model.layers], where=f"{step}")
+                watch.holds("buffers", model.table)
+        watch.holds("weights", list(model.parameters()))
+
+    recorded = record(program)
+    for row in rows(recorded.at(recorded.claims[-3]), "kv_cache"):
+        assert row.name.startswith(row.module + "."), row
+
+
+def test_feature_taps_are_no_cache(record: Record) -> None:
+    """A module that keeps its latest result, which nobody reads again, keeps no keys."""
+
+    class Tapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(WIDTH, WIDTH)
+            self.latest = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.latest = self.body(x)
+            return self.latest.sum()
+
+    def program(watch: Watch) -> None:
+        model = Tapped().eval()
+        with torch.no_grad():
+            for _ in range(NEW):
+                model(torch.randn(8, WIDTH))
+                watch.holds("kv_cache")
+                watch.holds("recurrent_state")
+        watch.model(model)
+
+    record(program)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.libraries.harness import RECORDERS, Program, Recorded, record
+from tests.libraries.harness import RECORDERS, Recorded, record
 
-Record = Callable[[Program], Recorded]
+Record = Callable[..., Recorded]
 
 
 @pytest.fixture(params=RECORDERS, name="record")

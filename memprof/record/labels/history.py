@@ -58,11 +58,6 @@ class History:
         self._storages = storages
         self._pasts: dict[str, Past] = {}
 
-    @property
-    def settled(self) -> bool:
-        """Whether anything kept was recognised."""
-        return any(past.kind >= 0 for past in self._pasts.values())
-
     def look(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[Found]:
         """Compares what is found now with what was found at the last look."""
         for path, tensor in tensors:

@@ -41,6 +41,9 @@ class Kept:
         self._paths = paths
         self._number = number
         self._calls: weakref.WeakKeyDictionary[Module, int] = weakref.WeakKeyDictionary()
+        self._carriers: weakref.WeakKeyDictionary[Module, weakref.WeakSet[Module]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._histories: weakref.WeakKeyDictionary[Module, History] = weakref.WeakKeyDictionary()
 
     def called(self, scope: Scope, owner: Module) -> None:
@@ -49,23 +52,16 @@ class Kept:
             self._calls[owner] = 0
             for part in owner.modules():
                 for found in self._look(part):
-                    self._storages.label(found.tensor, BUFFER, scope, *self._names(part, found))
+                    self._label_table(scope, part, found)
 
     def returned(self, scope: Scope, owner: Module) -> None:
         """After a model's call."""
         calls = self._calls[owner] = self._calls.get(owner, 0) + 1
         carries = not torch.is_grad_enabled() and not owner.training
-        parts = owner.modules() if calls.bit_count() == 1 else self._settled(owner)
-        for part in parts:
-            self._judge(scope, part, self._look(part), carries)
-
-    def _settled(self, owner: Module) -> list[Module]:
-        """The modules of a model that keep something carried from call to call."""
-        return [
-            part
-            for part, history in self._histories.items()
-            if history.settled and self._paths.owner_of(part) is owner
-        ]
+        carriers = self._carriers.setdefault(owner, weakref.WeakSet())
+        for part in list(owner.modules() if calls.bit_count() == 1 else carriers):
+            if self._judge(scope, part, self._look(part), carries):
+                carriers.add(part)
 
     def _look(self, part: Module) -> list[Found]:
         kept = [(path, held) for path, held in kept_by(part) if not self._is_parameter(held)]
@@ -80,14 +76,20 @@ class Kept:
         refs = (self._storages.live.get(storage._cdata) for storage in storages_of(tensor))
         return any(ref is not None and ref.labels >> PARAMETER & 1 for ref in refs)
 
-    def _judge(self, scope: Scope, part: Module, looked: list[Found], carries: bool) -> None:
+    def _judge(self, scope: Scope, part: Module, looked: list[Found], carries: bool) -> bool:
+        """Labels what one module keeps; says whether it carries anything from call to call."""
         for found in looked:
             kind = _carried(found, looked) if carries else -1
             if kind >= 0:
                 names = self._names(part, found)
                 self._histories[part].label(scope, found, kind, *names)
             elif found.change is Change.SAME:
-                self._storages.label(found.tensor, BUFFER, scope, *self._names(part, found))
+                self._label_table(scope, part, found)
+        return any(found.past.kind >= 0 for found in looked)
+
+    def _label_table(self, scope: Scope, part: Module, found: Found) -> None:
+        if found.path.count(".") < _DEPTH - 1:  # further away it may be anybody's
+            self._storages.label(found.tensor, BUFFER, scope, *self._names(part, found))
 
     def _names(self, part: Module, found: Found) -> tuple[int, int]:
         name = self._number(self._paths.name_in(part, found.path))

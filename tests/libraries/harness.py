@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 import memprof
@@ -23,6 +24,12 @@ from memprof.analyze.moment import Moment
 RECORDERS = ("dispatch",)
 UNATTRIBUTED = 0.02
 FAULT = "error."
+
+#: Marks a test that nothing but a CUDA device can run.
+needs_gpu = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+)
 
 
 @dataclass(frozen=True)

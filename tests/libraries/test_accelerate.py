@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.libraries.conftest import Record
-from tests.libraries.harness import Watch, rows
+from tests.libraries.harness import Watch, needs_gpu, rows, tensors
 from tests.oracle.programs import models
 
 accelerate = pytest.importorskip("accelerate")
@@ -21,6 +21,10 @@ Prepare = Callable[[torch.nn.Module, Path], torch.nn.Module]
 
 def offload_to_memory(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
     return accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+
+
+def offload_from_a_device(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
+    return accelerate.cpu_offload(model, execution_device=torch.device("cuda:0"))
 
 
 def offload_to_disk(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
@@ -39,7 +43,7 @@ def dispatch(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
     )
 
 
-def kept_for(model: torch.nn.Module) -> list[torch.Tensor]:
+def kept_for(model: torch.nn.Module) -> list[list[torch.Tensor]]:
     """What accelerate keeps in memory to be copied into the modules of a model."""
     hooks = [getattr(module, "_hf_hook", None) for module in model.modules()]
     maps = [getattr(hook, "weights_map", None) for hook in hooks]
@@ -47,9 +51,23 @@ def kept_for(model: torch.nn.Module) -> list[torch.Tensor]:
     return [list((getattr(found, "state_dict", found) or {}).values()) for found in kept]
 
 
-@pytest.mark.parametrize("prepare", [offload_to_memory, offload_to_disk, dispatch])
+def held(model: torch.nn.Module, device: str) -> list[torch.Tensor]:
+    """The weights that a device holds at this moment."""
+    both = tensors([list(model.parameters()), kept_for(model)])
+    return [tensor for tensor in both if str(tensor.device) == device]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "device"),
+    [
+        (offload_to_memory, "cpu"),
+        (offload_to_disk, "cpu"),
+        (dispatch, "cpu"),
+        pytest.param(offload_from_a_device, "cuda:0", marks=needs_gpu),
+    ],
+)
 def test_offloaded(
-    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Prepare
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Prepare, device: str
 ) -> None:
     tokens = torch.randint(1, models.VOCABULARY, (2, 8))
 
@@ -58,17 +76,16 @@ def test_offloaded(
         released = accelerate.hooks.AlignDevicesHook.post_forward
 
         def post_forward(hook: Any, module: Any, output: Any) -> Any:
-            held = [list(model.parameters()), kept_for(model)]
-            watch.holds("weights", held, where=type(module).__name__)
+            watch.holds("weights", held(model, device), where=type(module).__name__)
             return released(hook, module, output)
 
         with monkeypatch.context() as patch, torch.no_grad():
             patch.setattr(accelerate.hooks.AlignDevicesHook, "post_forward", post_forward)
             for _ in range(2):
                 model(input_ids=tokens)
-        watch.holds("weights", list(model.parameters()), kept_for(model), where="end")
+        watch.holds("weights", held(model, device), where="end")
 
-    recorded = record(program)
+    recorded = record(program, device=device)
     lookups = [claim for claim in recorded.claims if claim.where == "Embedding"]
     for claim in lookups:
         names = {row.name for row in rows(recorded.at(claim), "weights")}

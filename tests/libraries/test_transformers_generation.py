@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.libraries.conftest import Record
-from tests.libraries.harness import Watch, attributes_of, rows
+from tests.libraries.harness import Watch, attributes_of, needs_gpu, rows
 from tests.oracle.programs import models
 
 transformers = pytest.importorskip("transformers")
@@ -221,3 +221,21 @@ def test_caches(record: Record, options: dict[str, Any]) -> None:
     inputs = prompt(1 if "prompt_lookup_num_tokens" in options else 2)
     recorded = record(lambda watch: generate(model, watch, inputs, **options))
     assert recorded.highest("kv_cache") > 0
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=needs_gpu) for kind in ("offloaded", "offloaded_static")]
+)
+def test_offloaded_caches(record: Record, kind: str) -> None:
+    """All layers but the one at work are on the host: both devices hold what the tensors say."""
+    model = models.llama().eval().to("cuda")
+    inputs = {name: value.to("cuda") for name, value in prompt().items()}
+    for device in ("cuda:0", "cpu"):
+
+        def program(watch: Watch, device: str = device) -> None:
+            options = {**GREEDY, "cache_implementation": kind, "return_dict_in_generate": True}
+            out = model.generate(**inputs, **options)
+            held = held_by(out.past_key_values)
+            watch.holds("kv_cache", [part for part in held if str(part.device) == device])
+
+        record(program, device=device, unattributed=1.0 if device == "cpu" else 0.02)

@@ -123,10 +123,12 @@ class Caches:
 
     def _name_of(self, cache: Any, scope: Scope) -> str:
         """What a cache is called: after the first model that was called with it."""
-        if cache not in self._names and scope.calls:
+        name = self._names.get(cache)
+        if name is None and scope.calls:
             model: Any = scope.calls[0][0]
-            self._names[cache] = self._paths.name_in(self._paths.owner_of(model), "cache")
-        return self._names.get(cache, "cache")
+            name = self._paths.name_in(self._paths.owner_of(model), "cache")
+            self._names[cache] = name
+        return name or "cache"
 
     def _label_layer(self, scope: Scope, layer: object, name: str) -> None:
         for path, tensor in tensors_in(vars(layer)):

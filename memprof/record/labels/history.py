@@ -14,6 +14,11 @@ from memprof.record.scopes import Scope
 from memprof.record.storages import Storages
 
 
+def is_due(count: int) -> bool:
+    """Whether to look again at the `count`th occasion: the first, second, 16th, 256th, ..."""
+    return count in (1, 2) or (count.bit_count() == 1 and count.bit_length() % 4 == 1)
+
+
 class Change(Enum):
     """What became of a tensor since the last look."""
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from types import NoneType
 from typing import Final
 
 import torch
 
-from memprof.record.containers import MAX_DEPTH, storages_of, tensors_in
-from memprof.record.labels.history import Change, Found, History
+from memprof.record.containers import MAX_DEPTH, is_tensor, storages_of, tensors_in
+from memprof.record.labels.history import Change, Found, History, is_due
 from memprof.record.modules import Paths
 from memprof.record.scopes import Scope
 from memprof.record.storages import LABEL, Storages
@@ -25,7 +26,7 @@ KV_CACHE = LABEL["kv_cache"]
 RECURRENT = LABEL["recurrent_state"]
 Module = torch.nn.Module
 
-_OWN: Final = frozenset(vars(Module())) - {"_buffers"}
+_OWN: Final = frozenset(vars(Module()))
 _DEPTH: Final = 3
 _LONGEST: Final = 4096
 _CACHE: Final = re.compile(r"cache|past|kv|key|value|\b[kv]\b|latent|mem")
@@ -40,31 +41,43 @@ class Kept:
         self._storages = storages
         self._paths = paths
         self._number = number
-        self._calls: weakref.WeakKeyDictionary[Module, int] = weakref.WeakKeyDictionary()
+        self._runs: weakref.WeakKeyDictionary[Module, tuple[bool, int]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._carriers: weakref.WeakKeyDictionary[Module, weakref.WeakSet[Module]] = (
             weakref.WeakKeyDictionary()
         )
         self._histories: weakref.WeakKeyDictionary[Module, History] = weakref.WeakKeyDictionary()
 
     def called(self, scope: Scope, owner: Module) -> None:
-        """Before a model's first call: what its modules keep by then are tables, or a cache."""
-        if owner not in self._calls:
-            self._calls[owner] = 0
-            for part in owner.modules():
-                for found in self._look(part):
-                    self._label_table(scope, part, found)
+        """Before a call of another kind than the last one: what is there by now is a table."""
+        carries = not torch.is_grad_enabled() and not owner.training
+        if self._runs.get(owner, (None, 0))[0] is not carries:
+            self._runs[owner] = carries, 0
+            for part, looked in self._look_all(owner):
+                for found in looked:
+                    if found.past.kind < 0:
+                        self._label_table(scope, part, found)
 
     def returned(self, scope: Scope, owner: Module) -> None:
         """After a model's call."""
-        calls = self._calls[owner] = self._calls.get(owner, 0) + 1
-        carries = not torch.is_grad_enabled() and not owner.training
+        carries, calls = self._runs.get(owner, (False, 0))
+        self._runs[owner] = carries, calls + 1
         carriers = self._carriers.setdefault(owner, weakref.WeakSet())
-        for part in list(owner.modules() if calls.bit_count() == 1 else carriers):
-            if self._judge(scope, part, self._look(part), carries):
+        if is_due(calls + 1):
+            looks = self._look_all(owner)
+        else:
+            looks = [(part, self._look(part, set())) for part in carriers]
+        for part, looked in looks:
+            if self._judge(scope, part, looked, carries):
                 carriers.add(part)
 
-    def _look(self, part: Module) -> list[Found]:
-        kept = [(path, held) for path, held in kept_by(part) if not self._is_parameter(held)]
+    def _look_all(self, owner: Module) -> list[tuple[Module, list[Found]]]:
+        met: set[int] = set()
+        return [(part, self._look(part, met)) for part in owner.modules()]
+
+    def _look(self, part: Module, met: set[int]) -> list[Found]:
+        kept = [(path, held) for path, held in kept_by(part, met) if not self._is_parameter(held)]
         if not kept:
             return []
         history = self._histories.get(part)
@@ -96,19 +109,28 @@ class Kept:
         return name, self._paths.number_of(part)
 
 
-def kept_by(module: Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yields (path, tensor) for a module's buffers and what its plain attributes lead to."""
+def kept_by(module: Module, met: set[int]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields (path, tensor) for a module's buffers and what its plain attributes lead to.
+
+    `met` has the objects that other modules led to, such as a configuration that all share.
+    """
     yield from ((name, held) for name, held in module._buffers.items() if held is not None)
     if type(module).__module__.startswith("torch.nn."):
         return
     for name, value in list(vars(module).items()):
-        if name in _OWN or name == "_buffers" or issubclass(type(value), Module):
-            continue
-        if issubclass(type(value), (list, tuple, dict)) and len(value) > _LONGEST:
-            continue
-        for path, tensor in tensors_in(value, name, MAX_DEPTH - _DEPTH):
-            if tensor.grad_fn is None:
-                yield path, tensor
+        if name not in _OWN and not _leads_nowhere(value) and id(value) not in met:
+            if not is_tensor(value):
+                met.add(id(value))
+            for path, tensor in tensors_in(value, name, MAX_DEPTH - _DEPTH):
+                if tensor.grad_fn is None:
+                    yield path, tensor
+
+
+def _leads_nowhere(value: object) -> bool:
+    kind = type(value)
+    if issubclass(kind, (list, tuple, dict)):
+        return len(value) > _LONGEST  # type: ignore[arg-type]
+    return issubclass(kind, (int, float, str, NoneType, Module))
 
 
 def _carried(found: Found, beside: list[Found]) -> int:

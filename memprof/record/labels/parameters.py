@@ -11,6 +11,7 @@ from torch.nn.modules import module as torch_module
 from memprof.record.containers import attached_to
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
+from memprof.record.labels.history import is_due
 from memprof.record.modules import Paths
 from memprof.record.patches import Patches
 from memprof.record.scopes import Scope, Scopes
@@ -103,7 +104,7 @@ class Parameters:
         """Labels what the owner holds, ever more rarely: nothing tells of `weight.data = ...`."""
         owner = self._paths.owner_of(module)
         looks = self._looks[owner] = self._looks.get(owner, 0) + 1
-        if looks.bit_count() == 1:
+        if is_due(looks):
             self.label_owner(scope, owner)
 
     def label_owner(self, scope: Scope, owner: Module) -> None:

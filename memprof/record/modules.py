@@ -33,11 +33,8 @@ class Paths:
         self._owners: list[weakref.ref[Module]] = []
 
     def adopt(self, parent: Module, name: str, child: Module | None) -> None:
-        """Notes that `parent` holds `child`; the first living parent stays."""
-        if child is None:
-            return
-        known = self._parents.get(id(child))
-        if known is None or known[0]() is None:
+        """Notes that `parent` holds `child`; the first parent stays for as long as it holds it."""
+        if child is not None and self._holder(child) is None:
             self._parents[id(child)] = (weakref.ref(parent), name)
             self._paths.clear()
 
@@ -76,14 +73,21 @@ class Paths:
 
     def _climb(self, module: Module, names: list[str]) -> Module:
         for _ in range(200):
-            known = self._parents.get(id(module))
-            parent = known[0]() if known else None
-            if known is None or parent is None or parent._modules.get(known[1]) is not module:
+            held = self._holder(module)
+            if held is None:
                 break
-            if known[1] not in _WRAPPED:
-                names.append(known[1])
-            module = parent
+            module, name = held
+            if name not in _WRAPPED:
+                names.append(name)
         return module
+
+    def _holder(self, module: Module) -> tuple[Module, str] | None:
+        """The module that holds `module`, and under what name; None where none still does."""
+        known = self._parents.get(id(module))
+        parent = known[0]() if known else None
+        if known is None or parent is None or parent._modules.get(known[1]) is not module:
+            return None
+        return parent, known[1]
 
     def _prefix(self, owner: Module) -> str:
         """Empty for the first owner; the class name, numbered if need be, for the others."""

@@ -94,8 +94,10 @@ class Session:
         self._parameters = Parameters(storages, scopes, paths, facts, guard)
         self._recomputations = Recomputations(scopes, guard)
         self._optimizers = Optimizers(storages, scopes, recorder.graph, facts, guard)
-        self._caches = Caches(storages, scopes, facts, guard, patches)
-        roots = RootCalls(storages, scopes, self._parameters, self._caches, facts, paths)
+        self._caches = Caches(storages, scopes, paths, facts, guard, patches)
+        roots = self._roots = RootCalls(
+            storages, scopes, self._parameters, self._caches, facts, paths, guard
+        )
         self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
         watched = {CACHE_MODULE: guard(self._caches.install), **recorder.watched(patches)}
         self._imports = ImportWatch(watched)
@@ -156,7 +158,8 @@ class Session:
         global _active
         self._recorder.stop()
         self._patches.undo()
-        self._guard(self._name_uncalled_models)()
+        self._guard(self._label_models)()
+        self._roots.ended(self.scopes.current())
         self.scopes.close()
         self._guard(self._host.sample)()
         self._guard(self._cuda.sample)()
@@ -177,11 +180,14 @@ class Session:
         followed = sum(ref.nbytes for ref in list(self.storages.live.values()))
         return followed + self._recorder.live_bytes()
 
-    def _name_uncalled_models(self) -> None:
-        """Labels models that were loaded or copied, and never called, while the trace ran."""
-        scope = self.scopes.current()
+    def _label_models(self) -> None:
+        """Labels what models hold in the end, those too that were never called."""
+        scope, done = self.scopes.current(), set()
         for module in Existing().modules:
-            self._parameters.label_owner(scope, module)
+            owner = self._paths.owner_of(module)
+            if id(owner) not in done:
+                done.add(id(owner))
+                self._parameters.label_owner(scope, owner)
 
     def forget(self) -> None:
         """In a forked child: records nothing, as the journal's thread stayed in the parent."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
@@ -49,6 +49,17 @@ class StorageRef(weakref.ref[torch.UntypedStorage]):
 
     allocation: int
     key: int
+    nbytes: int
+    labels: int
+    name: int
+    module: int
+
+
+class Known(NamedTuple):
+    """What is known of a storage: the same as of a `StorageRef`."""
+
+    key: int
+    allocation: int
     nbytes: int
     labels: int
     name: int
@@ -211,6 +222,10 @@ class Storages:
         ref.name, ref.module = ref.name or name, ref.module or module
         self._labels((now_ns(), ref.allocation, kind, name, module))
 
+    def label_allocation(self, allocation: int, kind: int, name: int, module: int) -> None:
+        """Notes what an allocation was that may have died meanwhile."""
+        self._labels((now_ns(), allocation, kind, name, module))
+
     def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
         """Labels again even what has the label: the user's latest word counts."""
         for storage in storages_of(value):
@@ -228,15 +243,11 @@ class Storages:
         newest = next(reversed(self.live.values()), None)
         return object() if newest is not None and newest.allocation >= mark else None
 
-    def allocation_of(self, value: object) -> tuple[int, ...]:
-        """The ids of the allocations under a tensor."""
+    def known_under(self, value: object) -> Sequence[StorageRef | Known]:
+        """What is known of the storages under a tensor."""
         known = (self.live.get(storage._cdata) for storage in storages_of(value))
-        return tuple(ref.allocation for ref in known if ref is not None)
+        return [ref for ref in known if ref is not None]
 
     def name_of(self, value: object) -> tuple[int, int]:
         """Name and module that a tensor's storage was labelled with; zeros for none."""
-        for storage in storages_of(value):
-            ref = self.live.get(storage._cdata)
-            if ref is not None:
-                return ref.name, ref.module
-        return 0, 0
+        return next(((ref.name, ref.module) for ref in self.known_under(value)), (0, 0))

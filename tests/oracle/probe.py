@@ -138,7 +138,7 @@ def known_bytes() -> int:
 
 
 def bytes_of(tensors: tuple[torch.Tensor | None, ...]) -> int:
-    """Bytes of the distinct storages under some strided or sparse tensors."""
+    """Bytes of the distinct storages under some tensors, strided, sparse or made of others."""
     sizes: dict[int, int] = {}
     for tensor in tensors:
         for part in _parts(tensor):

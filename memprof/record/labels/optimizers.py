@@ -96,7 +96,7 @@ class Optimizers:
         """Labels the state; a step that left it where it was need not be looked at again."""
         self.label_state(scope, optimizer)
         held = tuple(
-            self._storages.allocation_of(tensor)
+            tuple(known.allocation for known in self._storages.known_under(tensor))
             for state in list(optimizer.state.values())
             for _, tensor in tensors_in(state)
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from memprof.record.containers import storages_of
 from memprof.record.journal import Journal, now_ns
-from memprof.record.storages import StorageRef, Storages
+from memprof.record.storages import Known, StorageRef, Storages
 
 if TYPE_CHECKING:
     from memprof.record.scopes import Scope
@@ -48,10 +48,17 @@ class NativeStorages(Storages):
         change = self._native.since(*mark)
         return change if change[0] else None
 
-    def allocation_of(self, value: object) -> tuple[int, ...]:
-        """The ids of the allocations under a tensor."""
-        known = (self._native.known(storage._cdata) for storage in storages_of(value))
-        return tuple(found[0] for found in known if found) or super().allocation_of(value)
+    def known_under(self, value: object) -> Sequence[StorageRef | Known]:
+        """What is known of the storages under a tensor."""
+        known: list[StorageRef | Known] = []
+        for storage in storages_of(value):
+            block = self._native.known(storage._cdata)
+            followed = self.live.get(storage._cdata)
+            if block is not None:
+                known.append(Known(storage._cdata, *block))
+            elif followed is not None:
+                known.append(followed)
+        return known
 
     def born(
         self, tensor: torch.Tensor, op: int, scope: Scope, origin: int = 0
@@ -116,11 +123,3 @@ class NativeStorages(Storages):
         for storage in storages_of(value):
             if self._native.label(storage._cdata, 0, kind | AGAIN, name, 0) == FOREIGN:
                 super().relabel(value, kind, scope, name)
-
-    def name_of(self, value: object) -> tuple[int, int]:
-        """Name and module that a tensor's storage was labelled with; zeros for none."""
-        for storage in storages_of(value):
-            known = self._native.known(storage._cdata)
-            if known is not None:
-                return known[3], known[4]
-        return super().name_of(value)

@@ -152,7 +152,8 @@ class Walk {
     }
     if (plain_memory_of(*data)) {
       const auto* tensor = data->unsafeGetTensorImpl();
-      append_label(here_, *tensor->unsafe_storage().unsafeGetStorageImpl(), tensor, kind_, name, 0);
+      append_label(here_, *tensor->unsafe_storage().unsafeGetStorageImpl(), tensor,
+                   kind_ | kIfKnown, name, 0);
     } else {
       strangers.append(
           py::make_tuple(py::reinterpret_steal<py::object>(THPVariable_Wrap(*data)), name));

@@ -28,17 +28,26 @@ auto with_ledger(Work work) {
   return work(book);
 }
 
-// label(storage, tensor or 0, kind, name, module) -> 0, -1 if not the allocator's, -2 if no memory
+// Whether somebody reported the memory at an address, such as that which processes share.
+bool is_reported(Address address) {
+  return with_ledger([&](Ledger& book) { return book.live.find(address) != nullptr; });
+}
+
+// label(storage, tensor or 0, kind, name, module) -> 0, -1 if nobody reports it, -2 if no memory
 PyObject* py_label(PyObject*, PyObject* const* args, Py_ssize_t) {
   c10::StorageImpl* storage = storage_at(args[0]);
   const Address address = memory_of(storage);
-  if (!address || !comes_from_allocator(*storage)) {
-    return PyLong_FromLong(address ? kForeign : kNoMemory);
+  if (!address) {
+    return PyLong_FromLong(kNoMemory);
+  }
+  Thread& here = this_thread();
+  if (!(here.observed && comes_from_allocator(*storage)) && !is_reported(address)) {
+    return PyLong_FromLong(kForeign);
   }
   const auto* tensor = static_cast<c10::TensorImpl*>(PyLong_AsVoidPtr(args[1]));
   const auto kind = uint32_t(PyLong_AsUnsignedLong(args[2]));
   const auto name = uint32_t(PyLong_AsLong(args[3])), module = uint32_t(PyLong_AsLong(args[4]));
-  append_label(this_thread(), *storage, tensor, kind, name, module);
+  append_label(here, *storage, tensor, kind, name, module);
   return PyLong_FromLong(0);
 }
 
@@ -236,6 +245,7 @@ PyObject* py_enroll(PyObject*, PyObject*) {
   }
   enrolled() = std::make_shared<Observer>();
   c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, enrolled());
+  this_thread().observed = true;
   Py_RETURN_TRUE;
 }
 
@@ -246,6 +256,7 @@ PyObject* py_leave(PyObject*, PyObject*) {
     c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
   }
   enrolled().reset();
+  this_thread().observed = false;
   return PyBool_FromLong(ours);
 }
 

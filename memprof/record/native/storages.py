@@ -76,7 +76,7 @@ class NativeStorages(Storages):
 
     def found(self, storage: torch.UntypedStorage) -> None:
         """Notes a storage whose birth may not have been seen, if the allocator made it."""
-        if self._native.known(storage._cdata) is None:
+        if storage._cdata not in self.live and self._native.known(storage._cdata) is None:
             self._native.existed(storage._cdata, True)
 
     def recall(self, storage: torch.UntypedStorage) -> object | None:
@@ -110,16 +110,19 @@ class NativeStorages(Storages):
         module: int,
     ) -> None:
         tensor = value._cdata if type(value) in (torch.Tensor, torch.nn.Parameter) else 0
-        if self._native.label(storage._cdata, tensor, kind, name, module) == FOREIGN:
+        followed = storage._cdata in self.live
+        if followed or self._native.label(storage._cdata, tensor, kind, name, module) == FOREIGN:
             super()._label_storage(storage, value, kind, scope, name, module)
 
     def label_key(self, key: int, kind: int, name: int) -> bool:
         """Labels the storage at an address if it is known; says whether it is."""
-        labelled: int = self._native.label(key, 0, kind, name, 0)
-        return labelled == 0 or super().label_key(key, kind, name)
+        if super().label_key(key, kind, name):
+            return True
+        return bool(self._native.label(key, 0, kind, name, 0) == 0)
 
     def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
         """Labels again even what has the label: the user's latest word counts."""
         for storage in storages_of(value):
-            if self._native.label(storage._cdata, 0, kind | AGAIN, name, 0) == FOREIGN:
+            followed = storage._cdata in self.live
+            if followed or self._native.label(storage._cdata, 0, kind | AGAIN, name, 0) == FOREIGN:
                 super().relabel(value, kind, scope, name)

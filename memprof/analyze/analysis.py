@@ -7,6 +7,7 @@ from functools import cached_property
 from memprof.analyze.device import DeviceAnalysis
 from memprof.analyze.levels import levels
 from memprof.attribute import Attribution, attribute
+from memprof.attribute.lifetime import Lifetimes, lifetimes
 from memprof.errors import UsageError
 from memprof.trace import Trace
 
@@ -26,6 +27,11 @@ class Analysis:
     def attribution(self) -> Attribution:
         """What every allocation is."""
         return attribute(self.trace)
+
+    @cached_property
+    def lifetimes(self) -> Lifetimes:
+        """When and in what phase every allocation lives."""
+        return lifetimes(self.trace)
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.device import DeviceAnalysis
+from memprof.analyze.findings import findings
 from memprof.analyze.groups import TensorGroup, grouped_top
 from memprof.analyze.modules import module_table
 from memprof.analyze.moment import Moment
@@ -27,7 +28,7 @@ def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dic
     moments, `category_peaks` (each category's own highest bytes and the event that reached them),
     `unseen` (the peak with the workspaces of operations counted in), `steps` and `modules` (of the
     peak, paths cut to `depth` parts); each entry of `top` says how many alike tensors (`count`) it
-    stands for.
+    stands for. `findings` are those of all devices, the most bytes first.
 
     Args:
         analysis: what to report on.
@@ -45,6 +46,7 @@ def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dic
         ],
         "observer": asdict(out_of_place_sums(trace)),
         "devices": {name: _device(analysis.device(name), top, depth) for name in analysis.devices},
+        "findings": [asdict(finding) for finding in findings(analysis)],
     }
 
 

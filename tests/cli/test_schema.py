@@ -22,6 +22,15 @@ MOMENT = {
     "by_category": BYTES_BY_CATEGORY,
 }
 TENSOR = {"bytes": int, "category": str, "name": str, "module": str, "op": str, "stack": [str]}
+FINDING = {
+    "kind": str,
+    "bytes": int,
+    "device": str,
+    "event": int,
+    "text": str,
+    "fix": str,
+    "allocations": [int],
+}
 REMARK = {"code": str, "text": str, "count": int}
 ESTIMATE = {"bytes": int | None, "formula": str, "assumptions": [str]}
 SCHEMAS: dict[str, Any] = {
@@ -44,6 +53,7 @@ SCHEMAS: dict[str, Any] = {
                 "unseen": {"workspaces_peak_bytes": int, "op": str},
             }
         },
+        "findings": [FINDING],
     },
     "compare": {
         "schema": 1,

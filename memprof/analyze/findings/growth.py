@@ -1,0 +1,147 @@
+"""Tensors that a program keeps from step to step, more of them in every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from memprof.analyze.analysis import Analysis
+from memprof.analyze.device import DeviceAnalysis
+from memprof.analyze.findings.evidence import operation
+from memprof.analyze.findings.finding import Finding
+from memprof.analyze.phases import end_ns
+from memprof.trace import CATEGORIES, Trace
+from memprof.trace.document import Ints
+from memprof.units import format_bytes
+
+_STEPS = 3
+_PLACES = 3
+#: What grows by its nature, or up to the size of the weights.
+_MAY_GROW = ("kv_cache", "recurrent_state", "gradients", "optimizer_state")
+
+
+class _Place(NamedTuple):
+    """A line of the program, or an operation in a module, and what it made and still holds."""
+
+    bytes: int
+    name: str
+    allocations: Ints
+
+
+def growth(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
+    """Tells of what outlived its step, by the line that made it, where a line's bytes grow."""
+    bounds = _bounds(analysis.trace)
+    if len(bounds) < _STEPS:
+        return
+    places = _growing(device, bounds)
+    if not places:
+        return
+    kept = np.sort(np.concatenate([place.allocations for place in places]))
+    total, steps = sum(place.bytes for place in places), len(bounds) - 1
+    yield Finding(
+        kind="growth",
+        bytes=total,
+        text=f"These outlived the step that made them and more come with every step, "
+        f"{format_bytes(total // steps)} on average. They are made at {_told(places)}.",
+        fix="Keep no tensor of a step beyond it: what you collect, collect as numbers or with "
+        ".detach().cpu(), and clear the list.",
+        device=device.name,
+        event=int(bounds[-1]) - 1,
+        allocations=tuple(kept.tolist()),
+    )
+
+
+def _bounds(trace: Trace) -> Ints:
+    """Numbers of the first event after each step; after the last one, where its phases end.
+
+    What the program gives up after its loop would hide what it held in it.
+    """
+    begins = trace.steps.begin_ns[1:]
+    ends = trace.phases.end_ns[trace.phases.end_ns >= 0]
+    last = max([*ends.tolist(), *begins.tolist()], default=end_ns(trace))
+    bounds: Ints = np.searchsorted(trace.events.time_ns, [*begins.tolist(), last + 1])
+    return bounds
+
+
+def _growing(device: DeviceAnalysis, bounds: Ints) -> list[_Place]:
+    """Places whose bytes grow, those with the most first."""
+    trace, category = device.levels.trace, device.levels.attribution.category
+    rows = trace.allocations
+    grows = ~np.isin(category, [CATEGORIES.index(name) for name in _MAY_GROW])
+    outlived = np.searchsorted(bounds, rows.birth, side="right")
+    beyond = rows.death >= np.append(bounds, len(trace.events) + 1)[outlived]
+    chosen = np.flatnonzero(grows & beyond & (rows.device == device.levels.number))
+    found = [
+        _Place(int(rows.nbytes[kept].sum()), _name(trace, int(kept[0])), kept)
+        for members in _by_place(trace, device, chosen)
+        if _grows(_levels(trace, members, bounds)) and len(kept := _held(trace, members, bounds))
+    ]
+    return sorted(found, key=lambda place: -place.bytes)
+
+
+def _by_place(trace: Trace, device: DeviceAnalysis, chosen: Ints) -> list[Ints]:
+    """Groups allocations by the line that made them, else by operation and module."""
+    line = _lines(trace)[chosen]
+    known = line > 0
+    op = np.where(known, 0, trace.allocations.op[chosen])
+    module = np.where(known, 0, device.levels.attribution.birth_module[chosen])
+    keys = np.stack([line, op, module], axis=1)
+    _, group = np.unique(keys, axis=0, return_inverse=True)
+    order = np.argsort(group.ravel(), kind="stable")
+    edges = np.flatnonzero(np.diff(group.ravel()[order])) + 1
+    return np.split(chosen[order], edges) if len(chosen) else []
+
+
+def _lines(trace: Trace) -> Ints:
+    """For each allocation a number of the innermost line of its stack; 0 where none is known."""
+    numbers: dict[str, int] = {"": 0}
+    stacks = np.unique(trace.details.stack)
+    known = np.array(
+        [numbers.setdefault(_line(trace.strings[stack]), len(numbers)) for stack in stacks],
+        np.int64,
+    )
+    lines = np.zeros(len(trace.allocations), np.int64)
+    lines[trace.details.allocation] = known[np.searchsorted(stacks, trace.details.stack)]
+    return lines
+
+
+def _line(stack: str) -> str:
+    return stack.partition("\n")[0]
+
+
+def _levels(trace: Trace, members: Ints, bounds: Ints) -> Ints:
+    """Bytes of some allocations that are alive after each step."""
+    rows = trace.allocations
+    birth, death = rows.birth[members, None], rows.death[members, None]
+    held = (birth < bounds) & (death >= bounds)
+    levels: Ints = (held * rows.nbytes[members, None]).sum(axis=0)
+    return levels
+
+
+def _grows(levels: Ints) -> bool:
+    """Whether bytes never fall from step to step and rise in half of the steps, twice at least."""
+    change = np.diff(levels)
+    return bool((change >= 0).all()) and int((change > 0).sum()) >= max(2, len(change) / 2)
+
+
+def _held(trace: Trace, members: Ints, bounds: Ints) -> Ints:
+    """Those of some allocations that are alive after the last step and were made before it."""
+    rows = trace.allocations
+    return members[(rows.birth[members] < bounds[-2]) & (rows.death[members] >= bounds[-1])]
+
+
+def _name(trace: Trace, allocation: int) -> str:
+    """Where an allocation was made, as people say it."""
+    place = np.flatnonzero(trace.details.allocation == allocation)
+    line = _line(trace.strings[trace.details.stack[place[0]]]) if len(place) else ""
+    module = trace.strings[trace.allocations.module[allocation]]
+    made = f"{operation(trace, allocation)} in {module}" if module else operation(trace, allocation)
+    return line or made
+
+
+def _told(places: list[_Place]) -> str:
+    named = [f"{place.name} ({format_bytes(place.bytes)})" for place in places[:_PLACES]]
+    more = len(places) - _PLACES
+    return ", ".join(named) + (f" and {more} more places" if more > 0 else "")

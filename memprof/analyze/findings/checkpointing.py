@@ -89,9 +89,14 @@ def _spared(device: DeviceAnalysis, passes: list[_Pass]) -> Ints:
 
 
 def _without_output(device: DeviceAnalysis, each: _Pass) -> list[int]:
-    """What a pass keeps without its output: the largest result of its last operation."""
+    """What a pass keeps without its output: the largest result of its last operation.
+
+    Where operations are not known, its last result.
+    """
     rows = device.levels.trace.allocations
-    last = [i for i in each.made[-_RESULTS:] if rows.op[i] == rows.op[each.made[-1]]]
+    op = rows.op[each.made[-1]]
+    recent = each.made[-_RESULTS if device.levels.trace.strings[op] else -1 :]
+    last = [index for index in recent if rows.op[index] == op]
     output = max(last, key=lambda index: int(rows.nbytes[index]))
     return [index for index in each.kept if index != output]
 

@@ -33,13 +33,13 @@ class _Place(NamedTuple):
 def growth(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
     """Tells of what outlived its step, by the line that made it, where a line's bytes grow."""
     bounds = _bounds(analysis.trace)
-    if len(bounds) < _STEPS:
+    if len(bounds) <= _STEPS:
         return
     places = _growing(device, bounds)
     if not places:
         return
     kept = np.sort(np.concatenate([place.allocations for place in places]))
-    total, steps = sum(place.bytes for place in places), len(bounds) - 1
+    total, steps = sum(place.bytes for place in places), len(bounds) - 2
     yield Finding(
         kind="growth",
         bytes=total,
@@ -54,11 +54,11 @@ def growth(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
 
 
 def _bounds(trace: Trace) -> Ints:
-    """Numbers of the first event after each step; after the last one, where its phases end.
+    """Numbers of the first event of each step, and of the first one after the last one's phases.
 
     What the program gives up after its loop would hide what it held in it.
     """
-    begins = trace.steps.begin_ns[1:]
+    begins = trace.steps.begin_ns
     ends = trace.phases.end_ns[trace.phases.end_ns >= 0]
     last = max([*ends.tolist(), *begins.tolist()], default=end_ns(trace))
     bounds: Ints = np.searchsorted(trace.events.time_ns, [*begins.tolist(), last + 1])
@@ -72,11 +72,12 @@ def _growing(device: DeviceAnalysis, bounds: Ints) -> list[_Place]:
     grows = ~np.isin(category, [CATEGORIES.index(name) for name in _MAY_GROW])
     outlived = np.searchsorted(bounds, rows.birth, side="right")
     beyond = rows.death >= np.append(bounds, len(trace.events) + 1)[outlived]
+    beyond &= outlived > 0
     chosen = np.flatnonzero(grows & beyond & (rows.device == device.levels.number))
     found = [
         _Place(int(rows.nbytes[kept].sum()), _name(trace, int(kept[0])), kept)
         for members in _by_place(trace, device, chosen)
-        if _grows(_levels(trace, members, bounds)) and len(kept := _held(trace, members, bounds))
+        if _grows(_counts(trace, members, bounds)) and len(kept := _held(trace, members, bounds))
     ]
     return sorted(found, key=lambda place: -place.bytes)
 
@@ -111,19 +112,22 @@ def _line(stack: str) -> str:
     return stack.partition("\n")[0]
 
 
-def _levels(trace: Trace, members: Ints, bounds: Ints) -> Ints:
-    """Bytes of some allocations that are alive after each step."""
+def _counts(trace: Trace, members: Ints, bounds: Ints) -> Ints:
+    """How many of some allocations are alive after each step.
+
+    One tensor that is made anew in every step, a little longer each time, is held once.
+    """
     rows = trace.allocations
     birth, death = rows.birth[members, None], rows.death[members, None]
-    held = (birth < bounds) & (death >= bounds)
-    levels: Ints = (held * rows.nbytes[members, None]).sum(axis=0)
-    return levels
+    held: Ints = ((birth < bounds[1:]) & (death >= bounds[1:])).sum(axis=0)
+    return held
 
 
-def _grows(levels: Ints) -> bool:
-    """Whether bytes never fall from step to step and rise in half of the steps, twice at least."""
-    change = np.diff(levels)
-    return bool((change >= 0).all()) and int((change > 0).sum()) >= max(2, len(change) / 2)
+def _grows(counts: Ints) -> bool:
+    """Whether they never become fewer and become more in half of the steps, twice at least."""
+    change = np.diff(counts)
+    rises = int((change > 0).sum())
+    return bool((change >= 0).all()) and rises >= max(2, len(change) / 2)
 
 
 def _held(trace: Trace, members: Ints, bounds: Ints) -> Ints:
@@ -137,8 +141,8 @@ def _name(trace: Trace, allocation: int) -> str:
     place = np.flatnonzero(trace.details.allocation == allocation)
     line = _line(trace.strings[trace.details.stack[place[0]]]) if len(place) else ""
     module = trace.strings[trace.allocations.module[allocation]]
-    made = f"{operation(trace, allocation)} in {module}" if module else operation(trace, allocation)
-    return line or made
+    made = " in ".join(part for part in (operation(trace, allocation), module) if part)
+    return line or made or "lines that were not noted, as the tensors are small"
 
 
 def _told(places: list[_Place]) -> str:

@@ -28,6 +28,8 @@ from memprof.trace.document import Ints
 
 KIND = "logits"
 _LOG_SOFTMAX = "_log_softmax"
+_KEPT_BY = ("LogSoftmaxBackward0", "NllLossBackward0", "NllLoss2DBackward0")
+_ITEMSIZES = (2, 4)
 _CHUNKS = (
     "Compute the loss in chunks of tokens, so that the logits of one chunk at a time exist: a "
     "fused linear cross-entropy does"
@@ -49,13 +51,13 @@ def logits(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
     found = _logits_at_peak(analysis, device)
     if found is None or len(found.copies) < 2:
         return
-    trace, more = analysis.trace, found.copies[1:]
+    more = found.copies[1:]
     rows, width = found.shape.elements // found.shape.sizes[-1], found.shape.sizes[-1]
     yield Finding(
         kind=KIND,
         bytes=total_bytes(device, more),
         text=f"The logits, {rows:,} × {width:,}, are held {len(found.copies)} times at the peak: "
-        f"{_list(trace, found.copies)}.",
+        f"{_list(analysis, found.copies)}.",
         fix=f"{_CHUNKS}{_DROP if _is_only_referred_to(device, found) else ''}.",
         device=device.name,
         event=device.peak.event,
@@ -68,39 +70,66 @@ def _logits_at_peak(analysis: Analysis, device: DeviceAnalysis) -> _Logits | Non
     trace, peak = analysis.trace, device.peak
     held = of_category(device, alive(device, peak.event), "activations", "temporary")
     shapes = shapes_of(trace, held)
-    losses = [i for i in held.tolist() if i in shapes and operation(trace, i) == _LOG_SOFTMAX]
+    losses = [i for i, s in shapes.items() if len(s.sizes) > 1 and _is_loss(analysis, i)]
     if not losses:
         return None
-    shape = shapes[losses[-1]]
-    head = _head(analysis, device, losses[-1], shape)
+    loss = max(losses, key=lambda index: int(trace.allocations.birth[index]))
+    shape = shapes[loss]
+    head = _head(analysis, device, loss, shape)
     if head < 0 or not _is_whole(trace, peak.event, shape):
         return None
-    copies = [i for i in held.tolist() if _is_copy(shapes.get(i), shape)]
-    mine = _of_this_loss(analysis, device, head, np.array(copies, np.int64))
+    copies = [i for i in held.tolist() if _is_copy(trace, i, shapes.get(i), shape)]
+    mine = _of_this_loss(analysis, head, np.array(copies, np.int64))
     return _Logits(shape, head, mine)
 
 
+def _is_loss(analysis: Analysis, index: int) -> bool:
+    """Whether a tensor holds log-probabilities: by its operation, or by the node that keeps it."""
+    named = analysis.trace.strings[analysis.attribution.name[index]]
+    return operation(analysis.trace, index) == _LOG_SOFTMAX or named in _KEPT_BY
+
+
 def _head(analysis: Analysis, device: DeviceAnalysis, loss: int, shape: Shape) -> int:
-    """The last matrix product of a forward before a loss with rows as wide; -1 where none is."""
+    """The matrix product of a forward that made a loss's logits; -1 where none is found.
+
+    It is the last one as wide before the loss; where operations are not known, the first result
+    as wide in the same call.
+    """
     trace = analysis.trace
     rows = trace.allocations
-    ops = [n for n in np.unique(rows.op) if operation_name(trace.strings[n]) in MATRIX_PRODUCTS]
     before = (rows.birth < rows.birth[loss]) & (rows.device == device.levels.number)
-    asked = np.flatnonzero(before & np.isin(rows.op, ops) & (rows.sequence < 0))
-    known = shapes_of(trace, asked)
-    return max(
-        (i for i, s in known.items() if s.sizes[-1:] == shape.sizes[-1:]),
-        key=lambda i: int(rows.birth[i]),
-        default=-1,
-    )
+    forward = np.flatnonzero(before & (rows.sequence < 0) & (rows.nbytes > 0))
+    named = forward[np.isin(rows.op[forward], _products(trace))]
+    nameless = forward[
+        (rows.op[forward] == rows.op[loss]) & (rows.phase[forward] == rows.phase[loss])
+    ]
+    made = [i for i, s in shapes_of(trace, named).items() if s.sizes[-1:] == shape.sizes[-1:]]
+    if made or operation(trace, loss):
+        return max(made, key=lambda i: int(rows.birth[i]), default=-1)
+    wide = [i for i, s in shapes_of(trace, nameless).items() if _is_as_large(s, shape)]
+    first = min(wide, key=lambda i: int(rows.birth[i]), default=-1)
+    module = analysis.attribution.birth_module
+    return first if first >= 0 and module[first] != module[loss] else -1
 
 
-def _is_copy(shape: Shape | None, of: Shape) -> bool:
-    """Whether a tensor has the logits' width and nearly as many rows: a shift may drop some."""
+def _products(trace: Trace) -> list[int]:
+    """Numbers of the operations that multiply matrices."""
+    names = np.unique(trace.allocations.op).tolist()
+    return [n for n in names if operation_name(trace.strings[n]) in MATRIX_PRODUCTS]
+
+
+def _is_copy(trace: Trace, index: int, shape: Shape | None, of: Shape) -> bool:
+    """Whether a tensor has the logits' size; where neither shape nor op is known, by bytes."""
+    if shape is not None:
+        return _is_as_large(shape, of)
+    sizes = (of.elements * itemsize for itemsize in _ITEMSIZES)
+    return not operation(trace, index) and int(trace.allocations.nbytes[index]) in sizes
+
+
+def _is_as_large(shape: Shape, of: Shape) -> bool:
+    """Whether a shape has the logits' width and nearly as many rows: a shift may drop some."""
     return (
-        shape is not None
-        and shape.sizes[-1:] == of.sizes[-1:]
-        and of.elements <= 2 * shape.elements <= 4 * of.elements
+        shape.sizes[-1:] == of.sizes[-1:] and of.elements <= 2 * shape.elements <= 4 * of.elements
     )
 
 
@@ -113,24 +142,28 @@ def _is_whole(trace: Trace, event: int, shape: Shape) -> bool:
     return not len(known) or 2 * shape.elements >= int(known[-1]) * shape.sizes[-1]
 
 
-def _of_this_loss(analysis: Analysis, device: DeviceAnalysis, head: int, copies: Ints) -> list[int]:
+def _of_this_loss(analysis: Analysis, head: int, copies: Ints) -> list[int]:
     """Those made since the head ran, in backward until its first matrix product; and its like."""
-    trace = analysis.trace
-    rows = trace.allocations
+    rows = analysis.trace.allocations
     alike = (rows.op[copies] == rows.op[head]) & (rows.module[copies] == rows.module[head])
     since = rows.birth[copies] >= rows.birth[head]
     backward = rows.sequence[copies] >= 0
-    early = rows.birth[copies] < _first_product_of_backward(trace, head)
+    early = rows.birth[copies] < _backward_of_head(analysis, head)
     return [int(i) for i in copies[alike | (since & (~backward | early))]]
 
 
-def _first_product_of_backward(trace: Trace, head: int) -> int:
-    rows = trace.allocations
-    later = np.flatnonzero((rows.birth > rows.birth[head]) & (rows.sequence >= 0))
-    for index in later:
-        if operation(trace, int(index)) in MATRIX_PRODUCTS:
-            return int(rows.birth[index])
-    return len(trace.events)
+def _backward_of_head(analysis: Analysis, head: int) -> int:
+    """The event with which backward comes to the head: its first matrix product.
+
+    Where operations are not known, its first result in the head's module.
+    """
+    trace = analysis.trace
+    rows, module = trace.allocations, analysis.attribution.birth_module
+    later = (rows.birth > rows.birth[head]) & (rows.sequence >= 0)
+    named = later & np.isin(rows.op, _products(trace))
+    nameless = later & (rows.op == rows.op[head]) & (module == module[head])
+    found = np.flatnonzero(named if operation(trace, head) else nameless)
+    return int(rows.birth[found].min(initial=len(trace.events)))
 
 
 def _is_only_referred_to(device: DeviceAnalysis, found: _Logits) -> bool:
@@ -141,6 +174,18 @@ def _is_only_referred_to(device: DeviceAnalysis, found: _Logits) -> bool:
     return found.head in found.copies and not saved and phase == "backward"
 
 
-def _list(trace: Trace, copies: list[int]) -> str:
-    shapes = shapes_of(trace, np.array(copies, np.int64))
-    return ", ".join(f"{shapes[i].dtype} of {operation(trace, i)}" for i in copies)
+def _list(analysis: Analysis, copies: list[int]) -> str:
+    shapes = shapes_of(analysis.trace, np.array(copies, np.int64))
+    return ", ".join(f"{_dtype(shapes.get(i))}{_maker(analysis, i)}" for i in copies)
+
+
+def _dtype(shape: Shape | None) -> str:
+    return "" if shape is None else f"{shape.dtype} of "
+
+
+def _maker(analysis: Analysis, index: int) -> str:
+    """The operation that made a tensor; where it is not known, the phase and the module."""
+    trace = analysis.trace
+    phase = trace.strings[trace.phases.name[trace.allocations.phase[index]]]
+    module = trace.strings[analysis.attribution.birth_module[index]]
+    return operation(trace, index) or " of ".join(part for part in (phase, module) if part)

@@ -133,7 +133,9 @@ def _grows(counts: Ints) -> bool:
 def _held(trace: Trace, members: Ints, bounds: Ints) -> Ints:
     """Those of some allocations that are alive after the last step and were made before it."""
     rows = trace.allocations
-    return members[(rows.birth[members] < bounds[-2]) & (rows.death[members] >= bounds[-1])]
+    held = (rows.birth[members] < bounds[-2]) & (rows.death[members] >= bounds[-1])
+    kept: Ints = members[held]
+    return kept
 
 
 def _name(trace: Trace, allocation: int) -> str:

@@ -176,11 +176,11 @@ def _is_only_referred_to(device: DeviceAnalysis, found: _Logits) -> bool:
 
 def _list(analysis: Analysis, copies: list[int]) -> str:
     shapes = shapes_of(analysis.trace, np.array(copies, np.int64))
-    return ", ".join(f"{_dtype(shapes.get(i))}{_maker(analysis, i)}" for i in copies)
+    return ", ".join(f"{_dtype(shapes.get(i))} from {_maker(analysis, i)}" for i in copies)
 
 
 def _dtype(shape: Shape | None) -> str:
-    return "" if shape is None else f"{shape.dtype} of "
+    return "one" if shape is None else shape.dtype
 
 
 def _maker(analysis: Analysis, index: int) -> str:

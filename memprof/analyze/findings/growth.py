@@ -12,14 +12,14 @@ from memprof.analyze.device import DeviceAnalysis
 from memprof.analyze.findings.evidence import operation
 from memprof.analyze.findings.finding import Finding
 from memprof.analyze.phases import end_ns
-from memprof.trace import CATEGORIES, Trace
+from memprof.trace import CATEGORIES, ORIGINS, Trace
 from memprof.trace.document import Ints
 from memprof.units import format_bytes
 
 _STEPS = 3
 _PLACES = 3
-#: What grows by its nature, or up to the size of the weights.
-_MAY_GROW = ("kv_cache", "recurrent_state", "gradients", "optimizer_state")
+#: What grows by its nature, or is there for good once it is made.
+_MAY_GROW = ("weights", "buffers", "kv_cache", "recurrent_state", "gradients", "optimizer_state")
 
 
 class _Place(NamedTuple):
@@ -70,9 +70,9 @@ def _growing(device: DeviceAnalysis, bounds: Ints) -> list[_Place]:
     trace, category = device.levels.trace, device.levels.attribution.category
     rows = trace.allocations
     grows = ~np.isin(category, [CATEGORIES.index(name) for name in _MAY_GROW])
+    grows &= rows.origin != ORIGINS.index("before")
     outlived = np.searchsorted(bounds, rows.birth, side="right")
     beyond = rows.death >= np.append(bounds, len(trace.events) + 1)[outlived]
-    beyond &= outlived > 0
     chosen = np.flatnonzero(grows & beyond & (rows.device == device.levels.number))
     found = [
         _Place(int(rows.nbytes[kept].sum()), _name(trace, int(kept[0])), kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -175,17 +176,21 @@ def _is_only_referred_to(device: DeviceAnalysis, found: _Logits) -> bool:
 
 
 def _list(analysis: Analysis, copies: list[int]) -> str:
+    """Says what the copies are; those alike once, with their number."""
     shapes = shapes_of(analysis.trace, np.array(copies, np.int64))
-    return ", ".join(f"{_dtype(shapes.get(i))} from {_maker(analysis, i)}" for i in copies)
+    told = Counter(f"{_dtype(shapes.get(i))} {_maker(analysis, i)}".strip() for i in copies)
+    return ", ".join(text if count == 1 else f"{text} ({count})" for text, count in told.items())
 
 
 def _dtype(shape: Shape | None) -> str:
-    return "one" if shape is None else shape.dtype
+    return "" if shape is None else shape.dtype
 
 
 def _maker(analysis: Analysis, index: int) -> str:
     """The operation that made a tensor; where it is not known, the phase and the module."""
-    trace = analysis.trace
+    trace, op = analysis.trace, operation(analysis.trace, index)
     phase = trace.strings[trace.phases.name[trace.allocations.phase[index]]]
     module = trace.strings[analysis.attribution.birth_module[index]]
-    return operation(trace, index) or " of ".join(part for part in (phase, module) if part)
+    return (
+        f"from {op}" if op else f"made in {' of '.join(part for part in (phase, module) if part)}"
+    )

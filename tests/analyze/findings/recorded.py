@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -31,6 +32,4 @@ def total(tensors: Iterable[torch.Tensor]) -> int:
 
 def linears(*sizes: int) -> torch.nn.Sequential:
     """Layers without biases, one after the other."""
-    return torch.nn.Sequential(
-        *(torch.nn.Linear(i, o, bias=False) for i, o in zip(sizes, sizes[1:], strict=False))
-    )
+    return torch.nn.Sequential(*(torch.nn.Linear(i, o, bias=False) for i, o in pairwise(sizes)))

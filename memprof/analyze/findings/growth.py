@@ -117,9 +117,11 @@ def _counts(trace: Trace, members: Ints, bounds: Ints) -> Ints:
 
     One tensor that is made anew in every step, a little longer each time, is held once.
     """
-    rows = trace.allocations
-    birth, death = rows.birth[members, None], rows.death[members, None]
-    held: Ints = ((birth < bounds[1:]) & (death >= bounds[1:])).sum(axis=0)
+    births, deaths = (
+        np.searchsorted(np.sort(events[members]), bounds[1:])
+        for events in (trace.allocations.birth, trace.allocations.death)
+    )
+    held: Ints = births - deaths
     return held
 
 

@@ -90,7 +90,7 @@ PyObject* py_label_gradients(PyObject*, PyObject* const* args, Py_ssize_t) {
       continue;
     }
     const Address address = plain_memory_of(gradient), of_leaf = plain_memory_of(leaf);
-    if (address && of_leaf) {
+    if (here.observed && address && of_leaf) {
       const int32_t text = tensor_text(here, *gradient.unsafeGetTensorImpl());
       here.append(kLike, address, paired(kind, text), of_leaf);
     } else {

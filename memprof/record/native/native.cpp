@@ -124,6 +124,22 @@ PyObject* py_known(PyObject*, PyObject* storage) {
   return Py_BuildValue("(LLIii)", found.id, found.bytes, found.labels, found.name, found.module);
 }
 
+// unlabelled_like(kind) -> whether a block without a label has the size of one of a kind, half or twice
+PyObject* py_unlabelled_like(PyObject*, PyObject* kind) {
+  const auto label = uint32_t(PyLong_AsUnsignedLong(kind));
+  std::unordered_set<int64_t> sizes;
+  bool any = false;
+  with_ledger([&](Ledger& book) {
+    book.live.each([&](const Block& block) {
+      if (block.labels >> label & 1) {
+        sizes.insert({block.bytes / 2, block.bytes, block.bytes * 2});
+      }
+    });
+    book.live.each([&](const Block& block) { any |= !block.labels && sizes.count(block.bytes); });
+  });
+  return PyBool_FromLong(any);
+}
+
 // existed(storage, found) -> whether its memory is the allocator's, and so from now on in the ledger
 PyObject* py_existed(PyObject*, PyObject* const* args, Py_ssize_t) {
   c10::StorageImpl* storage = storage_at(args[0]);
@@ -312,6 +328,7 @@ PyMethodDef methods[] = {
     {"next_id", py_next_id, METH_NOARGS, ""},
     {"died", py_died, METH_O, ""},
     {"known", py_known, METH_O, ""},
+    {"unlabelled_like", py_unlabelled_like, METH_O, ""},
     FAST("existed", py_existed),
     FAST("since", py_since),
     FAST("place", py_place),

@@ -65,6 +65,10 @@ class NativeStorages(Storages):
                 known.append(followed)
         return known
 
+    def any_unlabelled_like(self, kind: int) -> bool:
+        """Whether something without a label has the size of a `LABELS[kind]`, half or twice."""
+        return self._native.unlabelled_like(kind) or super().any_unlabelled_like(kind)
+
     def born(
         self, tensor: torch.Tensor, op: int, scope: Scope, origin: int = 0
     ) -> StorageRef | None:

@@ -1,4 +1,4 @@
-"""The allocator observer is built before any test, and not while a test reads a program's stderr."""
+"""The allocator observer is built before any test, not while one reads a program's stderr."""
 
 from __future__ import annotations
 

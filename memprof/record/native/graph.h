@@ -150,7 +150,7 @@ class Walk {
     if (!data || !data->defined() || data->is_meta()) {
       return;
     }
-    if (plain_memory_of(*data)) {
+    if (here_.observed && plain_memory_of(*data)) {
       const auto* tensor = data->unsafeGetTensorImpl();
       append_label(here_, *tensor->unsafe_storage().unsafeGetStorageImpl(), tensor,
                    kind_ | kIfKnown, name, 0);

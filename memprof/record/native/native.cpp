@@ -90,7 +90,7 @@ PyObject* py_label_gradients(PyObject*, PyObject* const* args, Py_ssize_t) {
       continue;
     }
     const Address address = plain_memory_of(gradient), of_leaf = plain_memory_of(leaf);
-    if (address && of_leaf) {
+    if (here.observed && address && of_leaf) {
       const int32_t text = tensor_text(here, *gradient.unsafeGetTensorImpl());
       here.append(kLike, address, paired(kind, text), of_leaf);
     } else {
@@ -122,6 +122,22 @@ PyObject* py_known(PyObject*, PyObject* storage) {
     Py_RETURN_NONE;
   }
   return Py_BuildValue("(LLIii)", found.id, found.bytes, found.labels, found.name, found.module);
+}
+
+// unlabelled_like(kind) -> whether a block without a label has the size of one of a kind, half or twice
+PyObject* py_unlabelled_like(PyObject*, PyObject* kind) {
+  const auto label = uint32_t(PyLong_AsUnsignedLong(kind));
+  std::unordered_set<int64_t> sizes;
+  bool any = false;
+  with_ledger([&](Ledger& book) {
+    book.live.each([&](const Block& block) {
+      if (block.labels >> label & 1) {
+        sizes.insert({block.bytes / 2, block.bytes, block.bytes * 2});
+      }
+    });
+    book.live.each([&](const Block& block) { any |= !block.labels && sizes.count(block.bytes); });
+  });
+  return PyBool_FromLong(any);
 }
 
 // existed(storage, found) -> whether its memory is the allocator's, and so from now on in the ledger
@@ -312,6 +328,7 @@ PyMethodDef methods[] = {
     {"next_id", py_next_id, METH_NOARGS, ""},
     {"died", py_died, METH_O, ""},
     {"known", py_known, METH_O, ""},
+    {"unlabelled_like", py_unlabelled_like, METH_O, ""},
     FAST("existed", py_existed),
     FAST("since", py_since),
     FAST("place", py_place),

@@ -14,11 +14,10 @@ import torch
 from torch.autograd import profiler
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from memprof.record.containers import storages_of
+from memprof.record.containers import living_tensors, storages_of
 from memprof.record.dispatch import DispatchHook
 from memprof.record.guard import Guard
 from memprof.record.journal import Journal
-from memprof.record.labels.existing import Existing
 from memprof.record.native.storages import NativeStorages
 from memprof.record.patches import Patches
 
@@ -79,7 +78,7 @@ class ProfilerGap:
             "profiler",
             "torch.profiler ran while recording: its thread was recorded by the dispatch hook",
         )
-        for tensor in Existing().tensors:
+        for tensor in living_tensors():
             for storage in storages_of(tensor):
                 watched = _Watched(storage, self._ended)
                 watched.address = storage.data_ptr()
@@ -99,6 +98,6 @@ class ProfilerGap:
             if _get_current_dispatch_mode() is entered:  # else it stays, as a pass-through
                 entered.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         if self._native.enroll():
-            for tensor in Existing().tensors:
+            for tensor in living_tensors():
                 for storage in storages_of(tensor):
                     self._storages.found(storage)

@@ -38,15 +38,20 @@ class NativeStorages(Storages):
         self._emptied: dict[int, tuple[int, ...]] = {}
         self.next_id = native.next_id
 
-    def mark(self) -> tuple[int, ...]:
+    def mark(self) -> Any:
         """A mark in what the calling thread allocates, for `change_since`."""
-        since: tuple[int, ...] = self._native.since(0, 0, 0)
-        return since
+        return self._native.since(0, 0, 0), self._newest()
 
-    def change_since(self, mark: tuple[int, ...]) -> object:
+    def change_since(self, mark: Any) -> object:
         """How many blocks, of how many bytes, came and went on this thread; None for none."""
-        change = self._native.since(*mark)
+        counts, newest = mark
+        change = self._native.since(*counts)
+        if self._newest() is not newest:
+            return object()
         return change if change[0] else None
+
+    def _newest(self) -> StorageRef | None:
+        return next(reversed(self.live.values()), None)
 
     def known_under(self, value: object) -> Sequence[StorageRef | Known]:
         """What is known of the storages under a tensor."""
@@ -59,6 +64,10 @@ class NativeStorages(Storages):
             elif followed is not None:
                 known.append(followed)
         return known
+
+    def any_unlabelled_like(self, kind: int) -> bool:
+        """Whether something without a label has the size of a `LABELS[kind]`, half or twice."""
+        return self._native.unlabelled_like(kind) or super().any_unlabelled_like(kind)
 
     def born(
         self, tensor: torch.Tensor, op: int, scope: Scope, origin: int = 0

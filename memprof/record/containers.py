@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass_type
 
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+PLAIN = (torch.Tensor, torch.nn.Parameter)
 _SPARSE_PARTS = {
     torch.sparse_coo: ("_indices", "_values"),
     torch.sparse_csr: ("crow_indices", "col_indices", "values"),
@@ -49,7 +49,7 @@ def living_tensors() -> list[torch.Tensor]:
 def plain_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yields the dense tensors that a tensor is made of; itself if it is dense and plain."""
     kind: Any = type(tensor)
-    if kind not in _PLAIN and is_traceable_wrapper_subclass_type(kind):
+    if kind not in PLAIN and is_traceable_wrapper_subclass_type(kind):
         names, _ = flattened(tensor)
         for name in names:
             yield from plain_parts(getattr(tensor, name))

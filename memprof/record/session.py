@@ -37,6 +37,7 @@ from memprof.record.recompute import Recomputations
 from memprof.record.recorders import Choice, choose
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.storages import LABEL
+from memprof.record.views import Views
 from memprof.trace import CATEGORIES
 
 _active: Session | None = None
@@ -95,8 +96,9 @@ class Session:
         self._recomputations = Recomputations(scopes, guard)
         self._optimizers = Optimizers(storages, scopes, recorder.graph, facts, guard)
         self._caches = Caches(storages, scopes, paths, facts, guard, patches)
+        views = self._views = Views(journal, storages)
         roots = self._roots = RootCalls(
-            storages, scopes, self._parameters, self._caches, facts, paths, guard
+            storages, scopes, self._parameters, self._caches, views, facts, paths, guard
         )
         self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
         watched = {CACHE_MODULE: guard(self._caches.install), **recorder.watched(patches)}
@@ -160,6 +162,7 @@ class Session:
         self._patches.undo()
         self._guard(self._label_models)()
         self._roots.ended(self.scopes.current())
+        self._guard(self._views.ended)()
         self.scopes.close()
         self._guard(self._host.sample)()
         self._guard(self._cuda.sample)()
@@ -206,6 +209,7 @@ class Session:
         """Ends a turn of the program's loop."""
         self.scopes.settle(self.scopes.current())
         self.scopes.turn(declared=True)
+        self._guard(self._views.stepped)()
 
     def begin_phase(self, name: str) -> tuple[Scope, OpenPhase]:
         """Opens a phase that the user named."""

@@ -255,6 +255,24 @@ class Storages:
         sizes |= {size // 2 for size in sizes} | {2 * size for size in sizes}
         return any(not ref.labels and ref.nbytes in sizes for ref in live)
 
+    def any_without(self, labels: int, least: int, before: int) -> bool:
+        """Whether an allocation of some size, with an id below `before`, has none of some labels.
+
+        Args:
+            labels: a bit for each place in `LABELS`.
+            least: bytes that it has at least.
+            before: ids from here on do not count.
+        """
+        return any(
+            ref.nbytes >= least and ref.allocation < before and not ref.labels & labels
+            for ref in list(self.live.values())
+        )
+
+    def allocation_of(self, storage: torch.UntypedStorage) -> int:
+        """The id of the allocation under a storage; -1 where it is not known."""
+        ref = self.live.get(storage._cdata)
+        return -1 if ref is None else ref.allocation
+
     def name_of(self, value: object) -> tuple[int, int]:
         """Name and module that a tensor's storage was labelled with; zeros for none."""
         return next(((ref.name, ref.module) for ref in self.known_under(value)), (0, 0))

@@ -12,6 +12,7 @@ from memprof.trace.document import (
     Sequences,
     Steps,
     Trace,
+    Views,
     Workspaces,
 )
 from memprof.trace.reader import load, read, read_header
@@ -36,6 +37,7 @@ __all__ = [
     "Steps",
     "Trace",
     "TraceWriter",
+    "Views",
     "Workspaces",
     "load",
     "read",

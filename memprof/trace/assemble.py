@@ -19,6 +19,7 @@ Simple = TypeVar(
     "Simple",
     document.Labels,
     document.Details,
+    document.Views,
     document.Sequences,
     document.Workspaces,
     document.Samples,
@@ -67,7 +68,9 @@ def _assembled(parts: Parts) -> Trace:
         _forget_what_is_lost(tables, len(phases))
     rows = sorted_by_id(tables["allocations"])
     allocations, events = lifetimes(rows, tables["events"])
-    labels, details = (known_rows(tables[name], rows["id"]) for name in ("labels", "details"))
+    labels, details, views = (
+        known_rows(tables[name], rows["id"]) for name in ("labels", "details", "views")
+    )
     _check_references(tables, len(phases))
     return Trace(
         source=parts.source,
@@ -80,6 +83,7 @@ def _assembled(parts: Parts) -> Trace:
         events=events,
         labels=_simple(document.Labels, labels),
         details=_simple(document.Details, details),
+        views=_simple(document.Views, views),
         sequences=_simple(document.Sequences, tables["sequences"]),
         phases=phases,
         steps=_steps(tables["steps"]),
@@ -123,6 +127,7 @@ def _check_references(tables: dict[str, Columns], phases: int) -> None:
     check_range("a workspace's phase", tables["workspaces"]["phase"], phases)
     check_range("a label's kind", tables["labels"]["kind"], len(LABELS))
     check_bytes("a workspace's size", tables["workspaces"]["nbytes"])
+    check_bytes("what views cover", tables["views"]["covered"])
 
 
 def _forget_what_is_lost(tables: dict[str, Columns], phases: int) -> None:

@@ -85,6 +85,16 @@ class Details:
 
 
 @dataclass(frozen=True, slots=True)
+class Views:
+    """Allocations that were alive for `covered` bytes of them, most of these in `tensor` (text)."""
+
+    time_ns: Ints
+    allocation: Ints
+    covered: Ints
+    tensor: Ints
+
+
+@dataclass(frozen=True, slots=True)
 class Sequences:
     """From autograd node `sequence` on, in `thread`, nodes were made by `module`."""
 
@@ -188,6 +198,7 @@ class Trace:
     events: Events
     labels: Labels
     details: Details
+    views: Views
     sequences: Sequences
     phases: Phases
     steps: Steps

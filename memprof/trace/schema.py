@@ -81,6 +81,9 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     # dtype and shape ("float32[8, 4096]") and the Python stack ("train.py:41 step\n...",
     # innermost first) of the larger allocations.
     "details": {"allocation": "<i8", "tensor": "<i4", "stack": "<i4"},
+    # At `time_ns` tensors that somebody could still reach covered only `covered` bytes of an
+    # allocation; `tensor` is the largest of them. The last row of an allocation counts.
+    "views": {"time_ns": "<i8", "allocation": "<i8", "covered": "<i8", "tensor": "<i4"},
     # Autograd nodes numbered from `sequence` on, in `thread`, were made by `module`.
     "sequences": {"thread": "<i8", "sequence": "<i8", "module": "<i4"},
     # Phases nest. A phase is written when it begins (`end_ns` -1) and again when it ends; the

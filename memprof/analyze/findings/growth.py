@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.device import DeviceAnalysis
-from memprof.analyze.findings.evidence import operation
 from memprof.analyze.findings.finding import Finding
+from memprof.analyze.findings.places import Place, places_of, told
+from memprof.analyze.findings.views import barely_covered
 from memprof.analyze.phases import end_ns
 from memprof.trace import CATEGORIES, ORIGINS, Trace
 from memprof.trace.document import Ints
 from memprof.units import format_bytes
 
 _STEPS = 3
-_PLACES = 3
 #: What grows by its nature, or is there for good once it is made.
 _MAY_GROW = ("weights", "buffers", "kv_cache", "recurrent_state", "gradients", "optimizer_state")
-
-
-class _Place(NamedTuple):
-    """A line of the program, or an operation in a module, and what it made and still holds."""
-
-    bytes: int
-    name: str
-    allocations: Ints
 
 
 def growth(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
@@ -44,7 +35,7 @@ def growth(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
         kind="growth",
         bytes=total,
         text=f"These outlived the step that made them and more come with every step, "
-        f"{format_bytes(total // steps)} on average. They are made at {_told(places)}.",
+        f"{format_bytes(total // steps)} on average. They are made at {told(places)}.",
         fix="Keep no tensor of a step beyond it: what you collect, collect as numbers or with "
         ".detach().cpu(), and clear the list.",
         device=device.name,
@@ -65,51 +56,23 @@ def _bounds(trace: Trace) -> Ints:
     return bounds
 
 
-def _growing(device: DeviceAnalysis, bounds: Ints) -> list[_Place]:
+def _growing(device: DeviceAnalysis, bounds: Ints) -> list[Place]:
     """Places whose bytes grow, those with the most first."""
     trace, category = device.levels.trace, device.levels.attribution.category
     rows = trace.allocations
     grows = ~np.isin(category, [CATEGORIES.index(name) for name in _MAY_GROW])
     grows &= rows.origin != ORIGINS.index("before")
+    grows[barely_covered(trace)] = False  # another finding's
     outlived = np.searchsorted(bounds, rows.birth, side="right")
     beyond = rows.death >= np.append(bounds, len(trace.events) + 1)[outlived]
     chosen = np.flatnonzero(grows & beyond & (rows.device == device.levels.number))
-    found = [
-        _Place(int(rows.nbytes[kept].sum()), _name(trace, int(kept[0])), kept)
-        for members in _by_place(trace, device, chosen)
-        if _grows(_counts(trace, members, bounds)) and len(kept := _held(trace, members, bounds))
+    places = places_of(trace, chosen)
+    kept = [
+        _held(trace, place.allocations, bounds)
+        for place in places
+        if _grows(_counts(trace, place.allocations, bounds))
     ]
-    return sorted(found, key=lambda place: -place.bytes)
-
-
-def _by_place(trace: Trace, device: DeviceAnalysis, chosen: Ints) -> list[Ints]:
-    """Groups allocations by the line that made them, else by operation and module."""
-    line = _lines(trace)[chosen]
-    known = line > 0
-    op = np.where(known, 0, trace.allocations.op[chosen])
-    module = np.where(known, 0, device.levels.attribution.birth_module[chosen])
-    keys = np.stack([line, op, module], axis=1)
-    _, group = np.unique(keys, axis=0, return_inverse=True)
-    order = np.argsort(group.ravel(), kind="stable")
-    edges = np.flatnonzero(np.diff(group.ravel()[order])) + 1
-    return np.split(chosen[order], edges) if len(chosen) else []
-
-
-def _lines(trace: Trace) -> Ints:
-    """For each allocation a number of the innermost line of its stack; 0 where none is known."""
-    numbers: dict[str, int] = {"": 0}
-    stacks = np.unique(trace.details.stack)
-    known = np.array(
-        [numbers.setdefault(_line(trace.strings[stack]), len(numbers)) for stack in stacks],
-        np.int64,
-    )
-    lines = np.zeros(len(trace.allocations), np.int64)
-    lines[trace.details.allocation] = known[np.searchsorted(stacks, trace.details.stack)]
-    return lines
-
-
-def _line(stack: str) -> str:
-    return stack.partition("\n")[0]
+    return places_of(trace, np.concatenate(kept)) if kept else []
 
 
 def _counts(trace: Trace, members: Ints, bounds: Ints) -> Ints:
@@ -138,18 +101,3 @@ def _held(trace: Trace, members: Ints, bounds: Ints) -> Ints:
     held = (rows.birth[members] < bounds[-2]) & (rows.death[members] >= bounds[-1])
     kept: Ints = members[held]
     return kept
-
-
-def _name(trace: Trace, allocation: int) -> str:
-    """Where an allocation was made, as people say it."""
-    place = np.flatnonzero(trace.details.allocation == allocation)
-    line = _line(trace.strings[trace.details.stack[place[0]]]) if len(place) else ""
-    module = trace.strings[trace.allocations.module[allocation]]
-    made = " in ".join(part for part in (operation(trace, allocation), module) if part)
-    return line or made or "lines that were not noted, as the tensors are small"
-
-
-def _told(places: list[_Place]) -> str:
-    named = [f"{place.name} ({format_bytes(place.bytes)})" for place in places[:_PLACES]]
-    more = len(places) - _PLACES
-    return ", ".join(named) + (f" and {more} more places" if more > 0 else "")

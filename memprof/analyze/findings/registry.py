@@ -14,6 +14,7 @@ from memprof.analyze.findings.gradients import kept_gradients
 from memprof.analyze.findings.growth import growth
 from memprof.analyze.findings.loss import logits
 from memprof.analyze.findings.optimizer import optimizer_temporaries
+from memprof.analyze.findings.views import kept_by_views
 from memprof.analyze.findings.weights import weight_casts, weight_copies
 
 Finder = Callable[[Analysis, DeviceAnalysis], Iterator[Finding]]
@@ -26,6 +27,7 @@ FINDERS: tuple[Finder, ...] = (
     weight_casts,
     weight_copies,
     unused_cache,
+    kept_by_views,
     growth,
     reserved_unused,
 )

@@ -17,6 +17,7 @@ from memprof.record.modules import Paths
 from memprof.record.recompute import PHASE, recomputing
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.storages import LABEL, Storages
+from memprof.record.views import Views
 
 INPUT = LABEL["input"]
 OUTPUT = LABEL["output"]
@@ -33,6 +34,7 @@ class RootCalls:
         scopes: Scopes,
         parameters: Parameters,
         caches: Caches,
+        views: Views,
         facts: Facts,
         paths: Paths,
         guard: Guard,
@@ -47,6 +49,7 @@ class RootCalls:
         self._strangers = Strangers(storages, facts)
         self._look_before, self._look_after = guard(kept.called), guard(kept.returned)
         self._look_for_strangers = guard(self._strangers.called)
+        self._look_at_views = guard(views.called)
         self.ended = guard(self._strangers.ended)
         self._open: dict[int, list[tuple[Module, OpenPhase]]] = {}
 
@@ -58,6 +61,7 @@ class RootCalls:
         in_backward = torch._C._current_graph_task_id() != -1
         if grad and not in_backward:
             self._look_for_strangers(scope)
+            self._look_at_views()
         if recomputing(scope) or (in_backward and not grad) or (not grad and scope.in_user_phase):
             return
         phase = self._scopes.begin(scope, PHASE if in_backward else "forward")

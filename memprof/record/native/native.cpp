@@ -140,6 +140,20 @@ PyObject* py_unlabelled_like(PyObject*, PyObject* kind) {
   return PyBool_FromLong(any);
 }
 
+// any_without(labels, least, before) -> whether a block of at least so many bytes, with an id below
+// `before`, has none of some labels
+PyObject* py_any_without(PyObject*, PyObject* const* args, Py_ssize_t) {
+  const auto labels = uint32_t(PyLong_AsUnsignedLong(args[0]));
+  const int64_t least = PyLong_AsLongLong(args[1]), before = PyLong_AsLongLong(args[2]);
+  bool any = false;
+  with_ledger([&](Ledger& book) {
+    book.live.each([&](const Block& block) {
+      any |= block.bytes >= least && block.id < before && !(block.labels & labels);
+    });
+  });
+  return PyBool_FromLong(any);
+}
+
 // existed(storage, found) -> whether its memory is the allocator's, and so from now on in the ledger
 PyObject* py_existed(PyObject*, PyObject* const* args, Py_ssize_t) {
   c10::StorageImpl* storage = storage_at(args[0]);
@@ -329,6 +343,7 @@ PyMethodDef methods[] = {
     {"died", py_died, METH_O, ""},
     {"known", py_known, METH_O, ""},
     {"unlabelled_like", py_unlabelled_like, METH_O, ""},
+    FAST("any_without", py_any_without),
     FAST("existed", py_existed),
     FAST("since", py_since),
     FAST("place", py_place),

@@ -69,6 +69,16 @@ class NativeStorages(Storages):
         """Whether something without a label has the size of a `LABELS[kind]`, half or twice."""
         return self._native.unlabelled_like(kind) or super().any_unlabelled_like(kind)
 
+    def any_without(self, labels: int, least: int, before: int) -> bool:
+        """Whether an allocation of some size, with an id below `before`, has none of some labels."""
+        unlabelled = bool(self._native.any_without(labels, least, before))
+        return unlabelled or super().any_without(labels, least, before)
+
+    def allocation_of(self, storage: torch.UntypedStorage) -> int:
+        """The id of the allocation under a storage; -1 where it is not known."""
+        block = self._native.known(storage._cdata)
+        return super().allocation_of(storage) if block is None else int(block[0])
+
     def born(
         self, tensor: torch.Tensor, op: int, scope: Scope, origin: int = 0
     ) -> StorageRef | None:

@@ -1,0 +1,148 @@
+"""Storages that are alive for a small part of them: a view keeps all of what it was taken from."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import torch
+
+from memprof.record.containers import PLAIN, living_tensors
+from memprof.record.journal import Journal, now_ns
+from memprof.record.storages import LABEL, Storages
+
+_EXPLAINED: Final = sum(
+    1 << LABEL[label]
+    for label in ("parameter", "buffer", "gradient", "optimizer_state", "kv_cache", "input")
+)
+#: A view of a tensor that nothing else holds; on this device it takes no memory.
+_EXAMPLE: Final = torch.empty(2, device="meta")[:1]
+
+
+class Part(NamedTuple):
+    """A storage that living tensors cover only in part.
+
+    Attributes:
+        storage: the storage.
+        covered: bytes that tensors cover which somebody can still reach; overlaps count once.
+        largest: the largest of those tensors.
+    """
+
+    storage: torch.UntypedStorage
+    covered: int
+    largest: torch.Tensor
+
+
+class Views:
+    """Looks at the ends of steps, ever more rarely, where something old and large is unexplained.
+
+    A program that declares its steps is looked at where these end; any other before the outermost
+    calls of its models.
+    """
+
+    def __init__(self, journal: Journal, storages: Storages) -> None:
+        self._rows = journal.tables["views"].add
+        self._number = journal.strings.number
+        self._storages = storages
+        self._told: dict[int, int] = {}
+        self._turns = 0
+        self._declared = False
+        self._begun = -1
+
+    def called(self) -> None:
+        """Before a model's outermost call with gradients on."""
+        if not self._declared:
+            self._turn()
+
+    def stepped(self) -> None:
+        """Where the program says that a step ends."""
+        self._declared = True
+        self._turn()
+
+    def ended(self) -> None:
+        """When the recording ends: at everything, for once."""
+        self._look()
+
+    def _turn(self) -> None:
+        """Looks at what was there when the last turn began: its own leftovers are no fault."""
+        self._turns += 1
+        if self._turns.bit_count() == 1:
+            before = self._begun if self._turns > 1 else self._storages.next_id()
+            if self._storages.any_without(_EXPLAINED, self._storages.stack_bytes, before):
+                self._look()
+        if (self._turns + 1).bit_count() == 1:
+            self._begun = self._storages.next_id()
+
+    def _look(self) -> None:
+        for part in parts(self._storages.stack_bytes):
+            allocation = self._storages.allocation_of(part.storage)
+            if allocation >= 0 and self._told.get(allocation) != part.covered:
+                self._told[allocation] = part.covered
+                text = self._number(_text(part.largest))
+                self._rows((now_ns(), allocation, part.covered, text))
+
+
+def parts(least: int) -> Iterator[Part]:
+    """Yields the storages of at least so many bytes that are alive for a part of them.
+
+    Those that anything but tensors refers to, such as an autograd graph, are left out.
+    """
+    groups: defaultdict[int, list[torch.Tensor]] = defaultdict(list)
+    for tensor in living_tensors():
+        if type(tensor) in PLAIN and tensor.layout is torch.strided:
+            groups[tensor.untyped_storage()._cdata].append(tensor)
+    example = groups.pop(_EXAMPLE.untyped_storage()._cdata)
+    unheld = max(_references_behind(example).values())
+    for tensors in groups.values():
+        storage = tensors[0].untyped_storage()
+        if storage.device.type != "meta" and storage.nbytes() >= least:
+            yield from _part_of(storage, tensors, unheld)
+
+
+def _part_of(
+    storage: torch.UntypedStorage, tensors: list[torch.Tensor], unheld: int
+) -> Iterator[Part]:
+    known = {id(tensor) for tensor in tensors}
+    bases = {id(base): base for tensor in tensors if (base := tensor._base) is not None}
+    tensors.extend(bases.pop(number) for number in bases.keys() - known)
+    if torch._C._storage_Use_Count(storage._cdata) != len(tensors) + 1:  # and its Python object
+        return
+    bases.clear()
+    references = _references_behind(tensors)
+    held = [each for each in tensors if references.get(id(each), unheld + 1) > unheld]
+    covered = min(_union(held), sum(tensor.nbytes for tensor in held))
+    if held and covered < storage.nbytes():
+        yield Part(storage, covered, max(held, key=lambda tensor: tensor.nbytes))
+
+
+def _references_behind(tensors: list[torch.Tensor]) -> dict[int, int]:
+    """How often Python refers to each tensor to which C++ does so only for views of it."""
+    views = Counter(id(tensor._base) for tensor in tensors if tensor._is_view())
+    return {
+        id(tensor): sys.getrefcount(tensor)
+        for tensor in tensors
+        if tensor._use_count() == views[id(tensor)] + 1 > 1  # the other is its Python object
+    }
+
+
+def _union(tensors: list[torch.Tensor]) -> int:
+    """Bytes of a storage from the first to the last element of each tensor; overlaps once."""
+    total = reached = 0
+    for begin, end in sorted(map(_extent, tensors)):
+        total += max(end - max(begin, reached), 0)
+        reached = max(reached, end)
+    return total
+
+
+def _extent(tensor: torch.Tensor) -> tuple[int, int]:
+    begin = tensor.storage_offset() * tensor.itemsize
+    if not tensor.numel():
+        return begin, begin
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return begin, begin + (1 + sum((size - 1) * step for size, step in steps)) * tensor.itemsize
+
+
+def _text(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

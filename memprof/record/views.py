@@ -53,6 +53,8 @@ class Views:
 
     def called(self) -> None:
         """Before a model's outermost call with gradients on."""
+        if not self._turns:
+            self._begun = self._storages.next_id()
         if not self._declared:
             self._turn()
 
@@ -63,22 +65,21 @@ class Views:
 
     def ended(self) -> None:
         """When the recording ends: at everything, for once."""
-        self._look()
+        self._look(self._storages.next_id())
 
     def _turn(self) -> None:
-        """Looks at what was there when the last turn began: its own leftovers are no fault."""
+        """Looks at what was there when this turn began: what is its own may be in use."""
         self._turns += 1
-        if self._turns.bit_count() == 1:
-            before = self._begun if self._turns > 1 else self._storages.next_id()
-            if self._storages.any_without(_EXPLAINED, self._storages.stack_bytes, before):
-                self._look()
+        due, least = self._turns.bit_count() == 1, self._storages.stack_bytes
+        if due and self._storages.any_without(_EXPLAINED, least, self._begun):
+            self._look(self._begun)
         if (self._turns + 1).bit_count() == 1:
             self._begun = self._storages.next_id()
 
-    def _look(self) -> None:
+    def _look(self, before: int) -> None:
         for part in parts(self._storages.stack_bytes):
             allocation = self._storages.allocation_of(part.storage)
-            if allocation >= 0 and self._told.get(allocation) != part.covered:
+            if 0 <= allocation < before and self._told.get(allocation) != part.covered:
                 self._told[allocation] = part.covered
                 text = self._number(_text(part.largest))
                 self._rows((now_ns(), allocation, part.covered, text))
@@ -94,7 +95,8 @@ def parts(least: int) -> Iterator[Part]:
         if type(tensor) in PLAIN and tensor.layout is torch.strided:
             groups[tensor.untyped_storage()._cdata].append(tensor)
     example = groups.pop(_EXAMPLE.untyped_storage()._cdata)
-    unheld = max(_references_behind(example).values())
+    del tensor  # as it refers to one
+    unheld = max(_references_behind(_with_bases(example)).values())
     for tensors in groups.values():
         storage = tensors[0].untyped_storage()
         if storage.device.type != "meta" and storage.nbytes() >= least:
@@ -104,17 +106,21 @@ def parts(least: int) -> Iterator[Part]:
 def _part_of(
     storage: torch.UntypedStorage, tensors: list[torch.Tensor], unheld: int
 ) -> Iterator[Part]:
-    known = {id(tensor) for tensor in tensors}
-    bases = {id(base): base for tensor in tensors if (base := tensor._base) is not None}
-    tensors.extend(bases.pop(number) for number in bases.keys() - known)
+    tensors = _with_bases(tensors)
     if torch._C._storage_Use_Count(storage._cdata) != len(tensors) + 1:  # and its Python object
         return
-    bases.clear()
     references = _references_behind(tensors)
     held = [each for each in tensors if references.get(id(each), unheld + 1) > unheld]
     covered = min(_union(held), sum(tensor.nbytes for tensor in held))
     if held and covered < storage.nbytes():
         yield Part(storage, covered, max(held, key=lambda tensor: tensor.nbytes))
+
+
+def _with_bases(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Adds the tensors that only C++ has met, of which there are views."""
+    bases = [tensor._base for tensor in tensors if tensor._is_view()]
+    known = {id(tensor): tensor for tensor in [*tensors, *bases] if tensor is not None}
+    return list(known.values())
 
 
 def _references_behind(tensors: list[torch.Tensor]) -> dict[int, int]:

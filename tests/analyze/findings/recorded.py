@@ -12,14 +12,15 @@ import torch
 import memprof
 from memprof.analyze.findings import Finding, findings
 
-RECORDERS = ("dispatch", "native")
+RECORDERS = ("dispatch", "native", "native, with operators")
 
 
 def found(program: Callable[[], Any], recorder: str, kind: str) -> list[Finding]:
     """Findings of one kind in a program that runs while memprof records."""
     gc.collect()
     torch.set_num_threads(1)
-    with memprof.trace(recorder=recorder) as tracing:
+    name, _, operators = recorder.partition(", ")
+    with memprof.trace(recorder=name, detail="ops" if operators else "modules") as tracing:
         program()
     gc.collect()
     return [finding for finding in findings(tracing.analysis) if finding.kind == kind]

@@ -18,10 +18,11 @@ def train(model: torch.nn.Module, *, cast: bool) -> None:
         optimizer.zero_grad()
 
 
-def test_autocast_holds_every_weight_again_at_half_its_size() -> None:
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_autocast_holds_every_weight_again_at_half_its_size(recorder: str) -> None:
     model = linears(256, 512, 512, 256)
 
-    (finding,) = found(lambda: train(model, cast=True), "dispatch", "weight_casts")
+    (finding,) = found(lambda: train(model, cast=True), recorder, "weight_casts")
 
     assert finding.bytes == total(model.parameters()) // 2
     assert "bfloat16" in finding.text
@@ -45,8 +46,9 @@ def test_a_copied_model_that_is_not_trained_is_told(recorder: str) -> None:
     assert len(finding.allocations) == 2
 
 
+@pytest.mark.parametrize("recorder", RECORDERS)
 @pytest.mark.parametrize("before", [True, False])
-def test_a_cloned_state_is_told(before: bool) -> None:
+def test_a_cloned_state_is_told(before: bool, recorder: str) -> None:
     model, kept = linears(256, 512, 256), []
 
     def clone() -> None:
@@ -59,7 +61,7 @@ def test_a_cloned_state_is_told(before: bool) -> None:
 
     if before:
         clone()
-    (finding,) = found(program, "dispatch", "weight_copies")
+    (finding,) = found(program, recorder, "weight_copies")
 
     assert finding.bytes == total(kept)
 

@@ -104,7 +104,8 @@ def _head(analysis: Analysis, device: DeviceAnalysis, loss: int, shape: Shape) -
     nameless = forward[
         (rows.op[forward] == rows.op[loss]) & (rows.phase[forward] == rows.phase[loss])
     ]
-    made = [i for i, s in shapes_of(trace, named).items() if s.sizes[-1:] == shape.sizes[-1:]]
+    known = shapes_of(trace, named)
+    made = [i for i in named.tolist() if _is_as_wide(trace, i, known.get(i), shape)]
     if made or operation(trace, loss):
         return max(made, key=lambda i: int(rows.birth[i]), default=-1)
     wide = [i for i, s in shapes_of(trace, nameless).items() if _is_as_large(s, shape)]
@@ -120,11 +121,16 @@ def _products(trace: Trace) -> list[int]:
 
 
 def _is_copy(trace: Trace, index: int, shape: Shape | None, of: Shape) -> bool:
-    """Whether a tensor has the logits' size; where neither shape nor op is known, by bytes."""
+    """Whether a tensor has the logits' size; where its shape is not known, by bytes."""
     if shape is not None:
         return _is_as_large(shape, of)
     sizes = (of.elements * itemsize for itemsize in _ITEMSIZES)
-    return not operation(trace, index) and int(trace.allocations.nbytes[index]) in sizes
+    return int(trace.allocations.nbytes[index]) in sizes
+
+
+def _is_as_wide(trace: Trace, index: int, shape: Shape | None, of: Shape) -> bool:
+    """Whether a tensor has the logits' width; where its shape is not known, their size."""
+    return shape.sizes[-1:] == of.sizes[-1:] if shape else _is_copy(trace, index, shape, of)
 
 
 def _is_as_large(shape: Shape, of: Shape) -> bool:

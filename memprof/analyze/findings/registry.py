@@ -8,6 +8,7 @@ from memprof.analyze.analysis import Analysis
 from memprof.analyze.device import DeviceAnalysis
 from memprof.analyze.findings.allocator import reserved_unused
 from memprof.analyze.findings.cache import unused_cache
+from memprof.analyze.findings.casts import weight_casts
 from memprof.analyze.findings.checkpointing import checkpointing
 from memprof.analyze.findings.finding import Finding
 from memprof.analyze.findings.gradients import kept_gradients
@@ -15,7 +16,7 @@ from memprof.analyze.findings.growth import growth
 from memprof.analyze.findings.loss import logits
 from memprof.analyze.findings.optimizer import optimizer_temporaries
 from memprof.analyze.findings.views import kept_by_views
-from memprof.analyze.findings.weights import weight_casts, weight_copies
+from memprof.analyze.findings.weights import untied_weights, weight_copies
 
 Finder = Callable[[Analysis, DeviceAnalysis], Iterator[Finding]]
 
@@ -26,6 +27,7 @@ FINDERS: tuple[Finder, ...] = (
     checkpointing,
     weight_casts,
     weight_copies,
+    untied_weights,
     unused_cache,
     kept_by_views,
     growth,

@@ -70,7 +70,7 @@ class NativeStorages(Storages):
         return self._native.unlabelled_like(kind) or super().any_unlabelled_like(kind)
 
     def any_without(self, labels: int, least: int, before: int) -> bool:
-        """Whether an allocation of some size, with an id below `before`, has none of some labels."""
+        """Whether an allocation of some size, older than `before`, has none of some labels."""
         unlabelled = bool(self._native.any_without(labels, least, before))
         return unlabelled or super().any_without(labels, least, before)
 

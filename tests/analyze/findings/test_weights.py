@@ -4,8 +4,10 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from tests.analyze.findings.recorded import RECORDERS, found, linears, total
+from tests.estimate.zoo import llama
 
 
 def train(model: torch.nn.Module, *, cast: bool) -> None:
@@ -75,3 +77,20 @@ def test_two_models_that_are_both_trained_are_no_copies(recorder: str) -> None:
         train(other, cast=False)
 
     assert found(program, recorder, "weight_copies") == []
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_tie_that_was_cut_is_told(tied: bool, recorder: str) -> None:
+    model = llama(tie_word_embeddings=True, vocab_size=2048)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    if not tied:
+        model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
+
+    def program() -> None:
+        ids = torch.randint(2048, (2, 8))
+        model(input_ids=ids, labels=ids).loss.backward()
+
+    told = found(program, recorder, "untied_weights")
+
+    assert [finding.bytes for finding in told] == ([] if tied else [model.lm_head.weight.nbytes])

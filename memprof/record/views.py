@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 
@@ -126,9 +126,10 @@ def _with_bases(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 def _references_behind(tensors: list[torch.Tensor]) -> dict[int, int]:
     """How often Python refers to each tensor to which C++ does so only for views of it."""
     views = Counter(id(tensor._base) for tensor in tensors if tensor._is_view())
+    known: list[Any] = tensors  # `_use_count` is not in the stubs
     return {
         id(tensor): sys.getrefcount(tensor)
-        for tensor in tensors
+        for tensor in known
         if tensor._use_count() == views[id(tensor)] + 1 > 1  # the other is its Python object
     }
 
@@ -143,11 +144,10 @@ def _union(tensors: list[torch.Tensor]) -> int:
 
 
 def _extent(tensor: torch.Tensor) -> tuple[int, int]:
-    begin = tensor.storage_offset() * tensor.itemsize
-    if not tensor.numel():
-        return begin, begin
+    begin = int(tensor.storage_offset())
     steps = zip(tensor.shape, tensor.stride(), strict=True)
-    return begin, begin + (1 + sum((size - 1) * step for size, step in steps)) * tensor.itemsize
+    elements = 1 + sum((size - 1) * step for size, step in steps) if tensor.numel() else 0
+    return begin * tensor.itemsize, (begin + elements) * tensor.itemsize
 
 
 def _text(tensor: torch.Tensor) -> str:

@@ -70,7 +70,8 @@ def _made_by_casts(analysis: Analysis, allocations: Ints) -> Ints:
     """Those of some allocations that a forward's cast may have made."""
     ops = [operation(analysis.trace, index) in _CASTS for index in allocations.tolist()]
     forward = analysis.trace.allocations.sequence[allocations] < 0
-    return allocations[forward & np.array(ops, bool)]
+    made: Ints = allocations[forward & np.array(ops, bool)]
+    return made
 
 
 def _cast_to(nbytes: int, shape: Shape | None, weights: list[Shape], dtypes: set[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.device import DeviceAnalysis
@@ -14,6 +15,8 @@ from memprof.analyze.findings.places import places_of, told
 from memprof.trace import Trace
 from memprof.trace.document import Ints
 from memprof.units import format_bytes
+
+Flags = npt.NDArray[np.bool_]
 
 _MOST_COVERED = 0.5
 
@@ -43,28 +46,30 @@ def kept_by_views(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Findin
 def barely_covered(trace: Trace) -> Ints:
     """Allocations that were last seen alive for less than half of them."""
     rows = _last_rows(trace)
-    return trace.views.allocation[rows[_is_barely_covered(trace, rows)]]
+    found: Ints = trace.views.allocation[rows[_is_barely_covered(trace, rows)]]
+    return found
 
 
 def _last_rows(trace: Trace) -> Ints:
     """The last row of each allocation that has one; the rows are in the order of time."""
-    found, from_the_end = np.unique(trace.views.allocation[::-1], return_index=True)
-    return len(trace.views.allocation) - 1 - from_the_end[: len(found)]
+    _, from_the_end = np.unique(trace.views.allocation[::-1], return_index=True)
+    rows: Ints = len(trace.views.allocation) - 1 - from_the_end
+    return rows
 
 
-def _is_barely_covered(trace: Trace, rows: Ints) -> Ints:
+def _is_barely_covered(trace: Trace, rows: Ints) -> Flags:
     whole = trace.allocations.nbytes[trace.views.allocation[rows]]
-    barely: Ints = trace.views.covered[rows] < _MOST_COVERED * whole
+    barely: Flags = trace.views.covered[rows] < _MOST_COVERED * whole
     return barely
 
 
-def _is_leftover(trace: Trace, rows: Ints, event: int) -> Ints:
+def _is_leftover(trace: Trace, rows: Ints, event: int) -> Flags:
     """Whether a storage was one at an event already: seen before it, or made in an earlier step."""
     times, begins = trace.events.time_ns, trace.steps.begin_ns
     step = np.searchsorted(begins, [times[event]], side="right") - 1
     born = times[trace.allocations.birth[trace.views.allocation[rows]]]
     earlier = born < begins[step] if step[0] >= 0 else np.zeros(len(rows), bool)
-    leftover: Ints = (trace.views.time_ns[rows] <= times[event]) | earlier
+    leftover: Flags = (trace.views.time_ns[rows] <= times[event]) | earlier
     return leftover
 
 
@@ -75,4 +80,5 @@ def _counted(count: int) -> str:
 def _example(trace: Trace, rows: Ints) -> str:
     """The view that keeps the largest storage."""
     sizes = trace.allocations.nbytes[trace.views.allocation[rows]]
-    return trace.strings[trace.views.tensor[rows[int(np.argmax(sizes))]]]
+    largest = rows[int(np.argmax(sizes))]
+    return trace.strings[int(trace.views.tensor[largest])]

@@ -8,7 +8,12 @@ import torch
 
 from memprof.record.journal import Journal, now_ns
 
-_STATISTICS: Final = ("requested_bytes", "allocated_bytes", "reserved_bytes")
+_STATISTICS: Final = (
+    "requested_bytes",
+    "allocated_bytes",
+    "reserved_bytes",
+    "inactive_split_bytes",
+)
 
 
 class CudaMemory:

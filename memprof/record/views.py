@@ -52,7 +52,7 @@ class Views:
         self._begun = -1
 
     def called(self) -> None:
-        """Before a model's outermost call with gradients on."""
+        """Before a model's outermost call."""
         if not self._turns:
             self._begun = self._storages.next_id()
         if not self._declared:

@@ -27,7 +27,7 @@ _CASTS = ("_to_copy", "")  # the allocator may not know operations
 
 def weight_casts(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
     """Tells of weights that are alive at the peak in a second dtype, cast in their own module."""
-    casts = _casts(analysis, device)
+    casts = casts_at_peak(analysis, device)
     if not casts:
         return
     known = shapes_of(analysis.trace, np.array(casts, np.int64)).values()
@@ -46,7 +46,7 @@ def weight_casts(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding
     )
 
 
-def _casts(analysis: Analysis, device: DeviceAnalysis) -> list[int]:
+def casts_at_peak(analysis: Analysis, device: DeviceAnalysis) -> list[int]:
     """Casts alive at the peak, of each module no more of one size than it has weights."""
     trace, module = analysis.trace, analysis.attribution.module
     held = alive(device, device.peak.event)

@@ -17,6 +17,7 @@ from memprof.trace.document import Ints
 
 _LAYER = re.compile(r"(?:^|\.)\d+(?=\.|$)")
 _RESULTS = 4  # an operation returns at most so many tensors, one birth after the other
+_STATISTICS = 32  # a norm's mean is smaller than its result by the width of the model
 
 
 @dataclass
@@ -91,13 +92,16 @@ def _spared(device: DeviceAnalysis, passes: list[_Pass]) -> Ints:
 def _without_output(device: DeviceAnalysis, each: _Pass) -> list[int]:
     """What a pass keeps without its output: the largest result of its last operation.
 
-    Where operations are not known, its last result.
+    Where operations are not known, its last result, but for the statistics of a norm.
     """
     rows = device.levels.trace.allocations
     op = rows.op[each.made[-1]]
-    recent = each.made[-_RESULTS if device.levels.trace.strings[op] else -1 :]
-    last = [index for index in recent if rows.op[index] == op]
-    output = max(last, key=lambda index: int(rows.nbytes[index]))
+    last = [index for index in each.made[-_RESULTS:] if rows.op[index] == op]
+    largest = max(last, key=lambda index: int(rows.nbytes[index]))
+    if device.levels.trace.strings[op]:
+        output = largest
+    else:
+        output = [i for i in last if _STATISTICS * rows.nbytes[i] >= rows.nbytes[largest]][-1]
     return [index for index in each.kept if index != output]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.device import DeviceAnalysis
+from memprof.analyze.findings.casts import casts_at_peak
 from memprof.analyze.findings.evidence import (
     MATRIX_PRODUCTS,
     Shape,
@@ -79,7 +80,9 @@ def _logits_at_peak(analysis: Analysis, device: DeviceAnalysis) -> _Logits | Non
     head = _head(analysis, device, loss, shape)
     if head < 0 or not _is_whole(trace, peak.event, shape):
         return None
-    copies = [i for i in held.tolist() if _is_copy(trace, i, shapes.get(i), shape)]
+    weights = casts_at_peak(analysis, device)  # as large where there are as many tokens as inputs
+    others = [index for index in held.tolist() if index not in weights]
+    copies = [i for i in others if _is_copy(trace, i, shapes.get(i), shape)]
     mine = _of_this_loss(analysis, head, np.array(copies, np.int64))
     return _Logits(shape, head, mine)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.device import DeviceAnalysis
-from memprof.analyze.findings.evidence import alive, total_bytes
+from memprof.analyze.findings.evidence import alive, spans, total_bytes
 from memprof.analyze.findings.finding import Finding
 from memprof.analyze.findings.places import places_of, told
 from memprof.trace import Trace
@@ -19,6 +19,7 @@ from memprof.units import format_bytes
 Flags = npt.NDArray[np.bool_]
 
 _MOST_COVERED = 0.5
+_CALLS = ("forward", "prefill", "decode")
 
 
 def kept_by_views(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
@@ -64,12 +65,16 @@ def _is_barely_covered(trace: Trace, rows: Ints) -> Flags:
 
 
 def _is_leftover(trace: Trace, rows: Ints, event: int) -> Flags:
-    """Whether a storage was one at an event already: seen before it, or made in an earlier step."""
-    times, begins = trace.events.time_ns, trace.steps.begin_ns
-    step = np.searchsorted(begins, [times[event]], side="right") - 1
-    born = times[trace.allocations.birth[trace.views.allocation[rows]]]
-    earlier = born < begins[step] if step[0] >= 0 else np.zeros(len(rows), bool)
-    leftover: Flags = (trace.views.time_ns[rows] <= times[event]) | earlier
+    """Whether a storage was one at an event already.
+
+    It was seen before it, or made before the last step or call of a model up to it.
+    """
+    now = trace.events.time_ns[event]
+    calls = np.array([span.begin_ns for span in spans(trace, *_CALLS)], np.int64)
+    begins = np.concatenate([trace.steps.begin_ns[1:], calls])
+    last = begins[begins <= now].max(initial=trace.begin_ns)
+    born = trace.events.time_ns[trace.allocations.birth[trace.views.allocation[rows]]]
+    leftover: Flags = (trace.views.time_ns[rows] <= now) | (born < last)
     return leftover
 
 

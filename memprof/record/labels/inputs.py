@@ -61,6 +61,7 @@ class RootCalls:
         in_backward = torch._C._current_graph_task_id() != -1
         if grad and not in_backward:
             self._look_for_strangers(scope)
+        if not in_backward:
             self._look_at_views()
         if recomputing(scope) or (in_backward and not grad) or (not grad and scope.in_user_phase):
             return

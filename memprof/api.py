@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
 from memprof.config import checked_recorder, read_config
 from memprof.errors import OutputExistsError, TraceFileError, UsageError
 from memprof.frames import hide_own_frames
+from memprof.ranks import of_this_rank
 from memprof.trace import CATEGORIES, Trace, load, read
 from memprof.units import parse_bytes
 
@@ -41,7 +42,9 @@ def trace(
     """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
 
     Args:
-        output: the trace file to write; None keeps the trace in memory only.
+        output: the trace file to write; None keeps the trace in memory only. Of several
+            processes each writes its own: rank 0 of torchrun's writes ``trace.rank0.json`` for
+            ``trace.json``.
         recorder: "auto" or "dispatch".
         force: overwrite `output` if it exists.
         stack_bytes: allocations of at least this size keep their Python stack. This and
@@ -65,7 +68,11 @@ def trace(
 
 
 class Tracing:
-    """One use of `trace()`: records between entering and leaving."""
+    """One use of `trace()`: records between entering and leaving.
+
+    Attributes:
+        path: the trace file; from entering on with this process's rank in its name, if it has one.
+    """
 
     def __init__(self, path: Path | None, recorder: str, force: bool, stack_bytes: int) -> None:
         self.path = path
@@ -96,6 +103,7 @@ class Tracing:
     def _open(self) -> BinaryIO:
         if self.path is None:
             return io.BytesIO()
+        self.path = of_this_rank(self.path)
         try:
             return self.path.open("wb" if self._force else "xb", buffering=0)
         except FileExistsError:

@@ -23,7 +23,7 @@ class Recording:
     environment variables such as OMP_NUM_THREADS finds the libraries as it would alone.
 
     Attributes:
-        output: the trace file.
+        output: the trace file; a program that gives itself a rank changes its name.
         problem: why nothing was recorded, "" where something was.
     """
 
@@ -67,6 +67,7 @@ class Recording:
             print(f"memprof: not recording: {self.problem}", file=sys.stderr)
         else:
             self._tracing, self.problem = tracing, ""
+            self.output = tracing.path or self.output
 
     @property
     def in_child(self) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from memprof.record.containers import storages_of
+from memprof.record.containers import plain_parts, storages_of
 from memprof.record.guard import Guard
 from memprof.record.patches import Patches
 from memprof.record.scopes import Scope, Scopes
-from memprof.record.storages import LABEL, Storages
+from memprof.record.storages import LABEL, StorageRef, Storages
 
 SAVED = LABEL["saved_for_backward"]
 GRADIENT = LABEL["gradient"]
@@ -56,12 +56,12 @@ class Backward:
 
         return run_backward
 
-    def _begin(self, roots: Any) -> tuple[Scope, Any, list[torch.Tensor], int] | None:
+    def _begin(self, roots: Any) -> tuple[Scope, Any, list[torch.Tensor]] | None:
         try:
             scope = self._scopes.current()
             phase = self._scopes.begin(scope, "backward")
             leaves: list[torch.Tensor] = []
-            begun = scope, phase, leaves, self._storages.next_id()
+            begun = scope, phase, leaves
         except Exception as error:
             self._guard.note(error, "backward")
             return None
@@ -71,14 +71,11 @@ class Backward:
             self._guard.note(error, "saved tensors")
         return begun
 
-    def _end(
-        self, scope: Scope, phase: Any, leaves: list[torch.Tensor], first: int, result: Any
-    ) -> None:
+    def _end(self, scope: Scope, phase: Any, leaves: list[torch.Tensor], result: Any) -> None:
         try:
             self._scopes.end(scope, phase)
-            if self._storages.any_born_since(first):
-                for leaf in leaves:
-                    self.label_gradient(leaf, scope)
+            for leaf in leaves:  # also where nothing was born: gradients can be parts of a bucket
+                self.label_gradient(leaf, scope)
             for gradient in result or ():
                 self._storages.label(gradient, GRADIENT, scope)
         except Exception as error:
@@ -89,11 +86,14 @@ class Backward:
         gradient = leaf.grad
         if gradient is None:
             return
-        named = next(
-            (ref for s in storages_of(leaf) if (ref := self._storages.live.get(s._cdata))), None
-        )
+        named = None if _shares_storage(gradient) else self.known(leaf)
         name, module = (named.name, named.module) if named else (0, 0)
         self._storages.label(gradient, GRADIENT, scope, name, module)
+
+    def known(self, tensor: torch.Tensor) -> StorageRef | None:
+        """What is known of a tensor's storage."""
+        live = self._storages.live
+        return next((ref for s in storages_of(tensor) if (ref := live.get(s._cdata))), None)
 
     def label_kept(self, tensors: list[torch.Tensor]) -> None:
         """Labels what the graphs under tensors keep, for a backward that is yet to come."""
@@ -122,6 +122,14 @@ class Backward:
         learned = fields, self._number(name), name == "torch::autograd::AccumulateGrad"
         self._fields[type(node)] = learned
         return learned
+
+
+def _shares_storage(gradient: torch.Tensor) -> bool:
+    """Whether a gradient is a part of a larger storage, as those of many parameters can be."""
+    return any(
+        part._is_view() and part.nbytes < part.untyped_storage().nbytes()
+        for part in plain_parts(gradient)
+    )
 
 
 def nodes_under(roots: Iterable[Any]) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import torch
 
 from memprof.errors import AlreadyTracingError
+from memprof.ranks import rank_and_world
 from memprof.record import interrupts
 from memprof.record.autograd import Backward
 from memprof.record.compiled import MODULE as COMPILED_MODULE
@@ -30,10 +31,12 @@ from memprof.record.imports import ImportWatch
 from memprof.record.journal import Journal, now_ns
 from memprof.record.labels.caches import MODULE as CACHE_MODULE
 from memprof.record.labels.caches import Caches
+from memprof.record.labels.communication import Communication
 from memprof.record.labels.existing import Existing
 from memprof.record.labels.inputs import RootCalls
 from memprof.record.labels.optimizers import Optimizers
 from memprof.record.labels.parameters import Parameters
+from memprof.record.labels.sharded import GROUP_MODULE, PARAM_MODULE, ShardedWeights
 from memprof.record.modules import ModuleHooks, Paths
 from memprof.record.patches import Patches
 from memprof.record.recompute import Recomputations
@@ -90,7 +93,9 @@ class Session:
         storages = self.storages = Storages(journal, options.stack_bytes, scopes.place)
         paths = self._paths = Paths(journal.strings)
         self._workspaces = Workspaces(journal)
-        self._handlings = Handlings(self._workspaces, journal.strings.number)
+        self._communication = Communication(storages, scopes, journal.strings.number, guard)
+        exchanged = self._communication.exchanged
+        self._handlings = Handlings(self._workspaces, journal.strings.number, exchanged)
         self._backward = Backward(storages, scopes, guard, journal.strings.number)
         self._parameters = Parameters(storages, scopes, paths, facts, guard)
         self._recomputations = Recomputations(scopes, guard)
@@ -101,8 +106,14 @@ class Session:
         self._threads = Threads(scopes, self._hook_for)
         self._unannounced = Unannounced(storages, scopes, journal, guard)
         compiled = CompiledGraphs(storages, scopes, journal, guard, patches)
+        sharded = ShardedWeights(storages, scopes, self._backward, facts, guard, patches)
         self._imports = ImportWatch(
-            {CACHE_MODULE: guard(self._caches.install), COMPILED_MODULE: guard(compiled.install)}
+            {
+                CACHE_MODULE: guard(self._caches.install),
+                COMPILED_MODULE: guard(compiled.install),
+                PARAM_MODULE: guard(sharded.install_parameters),
+                GROUP_MODULE: guard(sharded.install_groups),
+            }
         )
         self._hook: DispatchHook | None = None
 
@@ -132,6 +143,7 @@ class Session:
             self._optimizers,
             self._recomputations,
             self._unannounced,
+            self._communication,
             self._threads,
         ):
             part.install(self._patches)
@@ -218,11 +230,11 @@ class Session:
 
 def header(options: Options) -> Mapping[str, Any]:
     """What is known of the program and the machine when a recording begins."""
-    rank = os.environ.get("RANK", "")
+    known = rank_and_world()
     return {
         "program": list(sys.argv),
         "pid": os.getpid(),
-        "rank": int(rank) if rank.isdecimal() else None,
+        "rank": None if known is None else known[0],
         "started_ns": time.time_ns(),
         "begin_ns": now_ns(),
         "memprof": memprof_version(),

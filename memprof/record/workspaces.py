@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch.autograd import profiler as torch_profiler
 
+from memprof.record import operators
 from memprof.record.journal import Journal, now_ns
 from memprof.record.scopes import Scope
 
@@ -44,7 +45,7 @@ class Workspaces:
 
     def consider(self, func: torch._ops.OpOverload, op: int) -> None:
         """Puts a new operator under observation for its first calls."""
-        if func.namespace == "aten":
+        if func.namespace == "aten" and not operators.gives_up_memory(func):
             self.probed[op] = FIRST_CALLS
 
     def run(self, func: Callable[..., Any], args: Any, kwargs: Any, op: int) -> tuple[Any, int]:

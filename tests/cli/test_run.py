@@ -298,12 +298,14 @@ def test_switched_off(tmp_path: Path) -> None:
 
 def test_default_name_tells_ranks_and_processes_apart(tmp_path: Path) -> None:
     write(tmp_path, TRAIN, "my.train.py")
-    memprof("run", "-q", "my.train.py", cwd=tmp_path, RANK="3")
+    told = memprof("run", "my.train.py", cwd=tmp_path, RANK="3", WORLD_SIZE="4").stderr
     memprof("run", "-q", "my.train.py", cwd=tmp_path)
-    names = sorted(path.name for path in tmp_path.glob("*.json"))
+    names = sorted(path.name for path in tmp_path.glob("memprof-my.train-*.json"))
     assert len(names) == 2
-    ranked = [name for name in names if name.startswith("memprof-my.train-rank3-")]
+    ranked = [name for name in names if name.endswith(".rank3.json")]
     assert len(ranked) == 1
+    assert told.startswith(f"memprof: wrote {ranked[0]}: peak ")
+    assert told.splitlines()[1] == f"Next: memprof report {ranked[0]}"
     assert load(tmp_path / ranked[0]).header["rank"] == 3
 
 

@@ -309,6 +309,23 @@ def test_default_name_tells_ranks_and_processes_apart(tmp_path: Path) -> None:
     assert load(tmp_path / ranked[0]).header["rank"] == 3
 
 
+def test_a_refusal_names_the_file_of_this_rank(tmp_path: Path) -> None:
+    write(tmp_path, TRAIN)
+    (tmp_path / "t.rank1.json").write_text("precious")
+    words = ("run", "-o", "t.json", "train.py")
+    answer = memprof(*words, cwd=tmp_path, RANK="1", WORLD_SIZE="2")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("memprof: t.rank1.json: exists already")
+    assert [path.name for path in tmp_path.glob("*.json")] == ["t.rank1.json"]
+
+
+def test_a_program_that_gives_itself_a_rank(tmp_path: Path) -> None:
+    write(tmp_path, "import os\nos.environ.update(RANK='0', WORLD_SIZE='2')\n" + dedent(TRAIN))
+    answer = memprof("run", "-o", "t.json", "train.py", cwd=tmp_path)
+    assert answer.stderr.startswith("memprof: wrote t.rank0.json: peak ")
+    assert load(tmp_path / "t.rank0.json").complete
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

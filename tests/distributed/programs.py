@@ -123,7 +123,6 @@ def compressed(member: Member) -> None:
             optimizer.zero_grad()
         member.holds("communication", and_bytes=sum(bucket_bytes(wrapped)))
         member.fact("half_bytes", sum(bucket_bytes(wrapped)) // 2)
-        member.fact("buffer_bytes", bytes_of(wrapped.buffers()))
 
 
 def zero_redundancy(member: Member) -> None:
@@ -237,6 +236,10 @@ def fully_sharded_accumulating(member: Member) -> None:
             member.holds("communication", *gathered(module))
         optimizer.step()
         hold_what_all_do(member, module, optimizer)
+        optimizer.zero_grad()
+        module.set_requires_gradient_sync(False)
+        module(batch()).sum().backward()
+        member.holds("gradients", *full_gradients(module))
 
 
 def full_gradients(module: nn.Module) -> Iterator[torch.Tensor | None]:
@@ -318,9 +321,12 @@ def collectives(member: Member) -> None:
         functional = torch.ops._c10d_functional
         wide = functional.all_gather_into_tensor(mine, member.world, group_name())
         functional.wait_tensor(wide)
+        alltoall = torch.ops._dtensor.shard_dim_alltoall
+        turned = alltoall(mine.view(100, 100), 0, 1, group_name())
         objects: list[Any] = [None] * member.world
         distributed.all_gather_object(objects, "x" * (OBJECT_BYTES - 1000))
-        member.holds("communication", mine, summed, sent, *pieces, swapped, scattered, wide)
+        exchanged = (mine, summed, sent, *pieces, swapped, scattered, wide, turned)
+        member.holds("communication", *exchanged)
 
 
 def group_name() -> str:
@@ -333,8 +339,8 @@ class Program:
 
     Attributes:
         run: the program; it runs its part worth tracing inside `member.traced()`.
-        gloo_copies: what gloo itself may hold for a moment inside a collective, in bytes, which
-            memprof does not see: a copy of the largest tensor exchanged.
+        gloo_copies: what gloo itself may hold for a moment inside collectives, in bytes, which
+            memprof does not see: each of its two threads a copy of the largest tensor exchanged.
         late: it holds memory, known to no object of Python, when the recording begins.
     """
 
@@ -357,18 +363,20 @@ GROUPS = {
         "ZeroRedundancyOptimizer": Program(zero_redundancy),
     },
     "shards": {
-        "fully_shard": Program(fully_sharded, gloo_copies=BLOCK_BYTES),
+        "fully_shard": Program(fully_sharded, gloo_copies=2 * BLOCK_BYTES),
         "fully_shard, in place": Program(partial(fully_sharded, in_place=True)),
-        "fully_shard, accumulating": Program(fully_sharded_accumulating, gloo_copies=BLOCK_BYTES),
+        "fully_shard, accumulating": Program(
+            fully_sharded_accumulating, gloo_copies=2 * BLOCK_BYTES
+        ),
         "fully_shard, begun before": Program(
             partial(begun_before, wrap=partial(shard, reshard_after_forward=False)),
-            gloo_copies=BLOCK_BYTES,
+            gloo_copies=2 * BLOCK_BYTES,
         ),
     },
     "parts": {
         "tensor parallel": Program(tensor_parallel),
         "pipeline": Program(pipeline),
-        "collectives": Program(collectives, gloo_copies=2 * OBJECT_BYTES),
+        "collectives": Program(collectives, gloo_copies=4 * OBJECT_BYTES),
     },
 }
 PROGRAMS = {name: program for group in GROUPS.values() for name, program in group.items()}

@@ -79,7 +79,7 @@ def test_gradients_in_half_precision_take_half_a_bucket_more(ranks_of: RanksOf) 
     for rank in ranks_of("DDP, half precision"):
         halves = rank.account.facts["half_bytes"]
         highest = rank.analysis.device("cpu").category_peaks["communication"].bytes
-        assert highest == pytest.approx(3 * halves, abs=rank.account.facts["buffer_bytes"])
+        assert 3 * halves <= highest <= 4 * halves
 
 
 def test_full_copies_are_called_after_their_weights(ranks_of: RanksOf) -> None:

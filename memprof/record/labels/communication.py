@@ -62,8 +62,11 @@ class Communication:
         return making
 
     def _label_since(self, first: int) -> None:
-        """Labels what the reducer has kept: its buckets, and its map of the parameters in use."""
-        born = list(self._storages.born_since(first))
+        """Labels what the reducer has kept: its buckets, and its map of the parameters in use.
+
+        What it has just exchanged, to agree on the buckets, may live on in a thread of gloo.
+        """
+        born = [r for r in self._storages.born_since(first) if not r.labels >> EXCHANGED & 1]
         for place, ref in enumerate(reversed(born)):
             name = self._number(f"reducer.bucket.{place}")
             self._storages.label_key(ref.key, COMMUNICATION, name)

@@ -13,7 +13,6 @@ EXCHANGES: Final = 3  # sends arguments to other processes or receives into them
 
 _BRINGS_STORAGE = ("aten::lift_fresh", "aten::set_")
 _EXCHANGING = ("c10d::", "_c10d_functional::", "_dtensor::")
-_GIVING_UP = ("aten::set_", "aten::resize_", "aten::resize_as_")
 _RESIZING = ("aten::resize_", "aten::resize_as_", "aten::_resize_output_")
 
 
@@ -30,12 +29,12 @@ def effect(func: torch._ops.OpOverload) -> int:
     return READS if all(aliased) else ALLOCATES
 
 
-def gives_up_memory(func: torch._ops.OpOverload) -> bool:
-    """Whether an operator may free memory that its argument had before.
+def only_frees(func: torch._ops.OpOverload) -> bool:
+    """Whether an operator allocates nothing, and may free memory that its argument had before.
 
     PyTorch's profiler complains on stderr of memory freed under it that it has not seen allocated.
     """
-    return func._schema.name.startswith(_GIVING_UP)
+    return func._schema.name == "aten::set_"
 
 
 def is_composite(func: torch._ops.OpOverload) -> bool:

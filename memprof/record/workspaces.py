@@ -45,7 +45,7 @@ class Workspaces:
 
     def consider(self, func: torch._ops.OpOverload, op: int) -> None:
         """Puts a new operator under observation for its first calls."""
-        if func.namespace == "aten" and not operators.gives_up_memory(func):
+        if func.namespace == "aten" and not operators.only_frees(func):
             self.probed[op] = FIRST_CALLS
 
     def run(self, func: Callable[..., Any], args: Any, kwargs: Any, op: int) -> tuple[Any, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
 
-from memprof.config import checked_recorder, read_config
+from memprof.config import checked_detail, checked_recorder, read_config
 from memprof.errors import OutputExistsError, TraceFileError, UsageError
 from memprof.frames import hide_own_frames
 from memprof.ranks import of_this_rank
@@ -38,6 +38,7 @@ def trace(
     recorder: str | None = None,
     force: bool = False,
     stack_bytes: int | str | None = None,
+    detail: str | None = None,
 ) -> Tracing:
     """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
 
@@ -45,11 +46,13 @@ def trace(
         output: the trace file to write; None keeps the trace in memory only. Of several
             processes each writes its own: rank 0 of torchrun's writes ``trace.rank0.json`` for
             ``trace.json``.
-        recorder: "auto" or "dispatch".
+        recorder: "native", the allocator observer; "dispatch", the torch dispatch hook; "auto",
+            the first where it builds and loads, else the second.
         force: overwrite `output` if it exists.
-        stack_bytes: allocations of at least this size keep their Python stack. This and
-            `recorder` are, where not given, what ``[tool.memprof]`` in the working directory's
-            pyproject.toml says, else "64 KiB" and "auto".
+        stack_bytes: allocations of at least this size keep their Python stack.
+        detail: "ops" lets the allocator observer note the operator of every allocation as well,
+            "modules" the module only. These three are, where not given, what ``[tool.memprof]``
+            in the working directory's pyproject.toml says, else "auto", "64 KiB" and "modules".
 
     Returns:
         a context manager and decorator; after the block its `trace`, `analysis`, `peak()` and
@@ -64,7 +67,12 @@ def trace(
     config = read_config()
     chosen = config.recorder if recorder is None else checked_recorder(recorder)
     kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
-    return Tracing(None if output is None else Path(output), chosen, force, kept)
+    noted = config.detail if detail is None else checked_detail(detail)
+    return Tracing(None if output is None else Path(output), chosen, force, kept, noted)
+
+
+def _announce(text: str) -> None:
+    print(f"memprof: {text}", file=sys.stderr)
 
 
 class Tracing:
@@ -74,11 +82,14 @@ class Tracing:
         path: the trace file; from entering on with this process's rank in its name, if it has one.
     """
 
-    def __init__(self, path: Path | None, recorder: str, force: bool, stack_bytes: int) -> None:
+    def __init__(
+        self, path: Path | None, recorder: str, force: bool, stack_bytes: int, detail: str
+    ) -> None:
         self.path = path
         self._recorder = recorder
         self._force = force
         self._stack_bytes = stack_bytes
+        self._detail = detail
         self._session: Session | None = None
         self._sink: BinaryIO | None = None
         self._trace: Trace | None = None
@@ -92,7 +103,8 @@ class Tracing:
         self._trace = self._analysis = None
         self._sink = self._open()
         try:
-            self._session = Session(self._sink, Options(self._recorder, self._stack_bytes))
+            options = Options(self._recorder, self._stack_bytes, self._detail, _announce)
+            self._session = Session(self._sink, options)
             self._session.start()
         except BaseException:
             self._session = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,9 @@ from typing import Any, Final
 from memprof.errors import UsageError
 from memprof.units import parse_bytes
 
-RECORDERS: Final = ("auto", "dispatch")
+RECORDERS: Final = ("auto", "native", "dispatch")
+VARIABLE: Final = "MEMPROF_RECORDER"
+DETAILS: Final = ("modules", "ops")
 COLORS: Final = ("auto", "always", "never")
 
 
@@ -21,13 +24,15 @@ class Config:
     """What holds where the command line says nothing.
 
     Attributes:
-        recorder: one of `RECORDERS`.
+        recorder: one of `RECORDERS`; the environment's ``MEMPROF_RECORDER`` counts before it.
         stack_bytes: allocations of at least this many bytes keep their Python stack.
+        detail: one of `DETAILS`.
         color: one of `COLORS`.
     """
 
     recorder: str = "auto"
     stack_bytes: int = 64 << 10
+    detail: str = "modules"
     color: str = "auto"
 
 
@@ -37,7 +42,18 @@ def read_config(folder: Path | None = None) -> Config:
     Raises:
         UsageError: if the table has a key or a value that means nothing.
     """
-    path = (folder or Path()) / "pyproject.toml"
+    config = _read(folder or Path())
+    recorder = os.environ.get(VARIABLE)
+    if not recorder:
+        return config
+    try:
+        return replace(config, recorder=checked_recorder(recorder))
+    except UsageError as error:
+        raise UsageError(f"{VARIABLE}: {error}") from None
+
+
+def _read(folder: Path) -> Config:
+    path = folder / "pyproject.toml"
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError:
@@ -53,11 +69,12 @@ def read_config(folder: Path | None = None) -> Config:
 
 def checked_recorder(recorder: str) -> str:
     """Returns `recorder` if there is such a recorder; raises UsageError otherwise."""
-    if recorder == "native":
-        raise UsageError(
-            "the native recorder is not part of this version; choose recorder auto or dispatch"
-        )
     return _one_of("recorder", recorder, RECORDERS)
+
+
+def checked_detail(detail: str) -> str:
+    """Returns `detail` if there is such a level; raises UsageError otherwise."""
+    return _one_of("detail", detail, DETAILS)
 
 
 def _checked(table: object) -> dict[str, Any]:
@@ -71,6 +88,8 @@ def _checked(table: object) -> dict[str, Any]:
     settings = dict(table)
     if "recorder" in settings:
         checked_recorder(settings["recorder"])
+    if "detail" in settings:
+        checked_detail(settings["detail"])
     if "color" in settings:
         _one_of("color", settings["color"], COLORS)
     if "stack_bytes" in settings:

@@ -17,7 +17,7 @@ def settings(folder: Path, text: str) -> Config:
 
 
 def test_without_a_file_defaults_hold(tmp_path: Path) -> None:
-    assert read_config(tmp_path) == Config("auto", 65536, "auto")
+    assert read_config(tmp_path) == Config("auto", 65536, "modules", "auto")
 
 
 def test_without_a_table_defaults_hold(tmp_path: Path) -> None:
@@ -25,8 +25,19 @@ def test_without_a_table_defaults_hold(tmp_path: Path) -> None:
 
 
 def test_every_key(tmp_path: Path) -> None:
-    text = '[tool.memprof]\nrecorder = "dispatch"\nstack_bytes = "1 MiB"\ncolor = "never"\n'
-    assert settings(tmp_path, text) == Config("dispatch", 1 << 20, "never")
+    text = '[tool.memprof]\nrecorder = "dispatch"\nstack_bytes = "1 MiB"\n'
+    text += 'detail = "ops"\ncolor = "never"\n'
+    assert settings(tmp_path, text) == Config("dispatch", 1 << 20, "ops", "never")
+
+
+def test_the_environment_counts_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMPROF_RECORDER", "native")
+    assert settings(tmp_path, '[tool.memprof]\nrecorder = "dispatch"\n').recorder == "native"
+    monkeypatch.setenv("MEMPROF_RECORDER", "magic")
+    with pytest.raises(UsageError, match="MEMPROF_RECORDER: recorder 'magic' is unknown"):
+        read_config(tmp_path)
 
 
 def test_bytes_as_a_number(tmp_path: Path) -> None:
@@ -37,9 +48,9 @@ def test_bytes_as_a_number(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('recoder = "auto"', "unknown key 'recoder'; did you mean 'recorder'?"),
-        ("xyzzy = 1", "unknown key 'xyzzy'; it may have recorder, stack_bytes, color"),
-        ('recorder = "magic"', "recorder 'magic' is unknown: choose one of auto, dispatch"),
-        ('recorder = "native"', "the native recorder is not part of this version"),
+        ("xyzzy = 1", "unknown key 'xyzzy'; it may have recorder, stack_bytes, detail, color"),
+        ('recorder = "magic"', "recorder 'magic' is unknown: choose one of auto, native, dispatch"),
+        ('detail = "lines"', "detail 'lines' is unknown: choose one of modules, ops"),
         ("recorder = 1", "recorder 1 is unknown"),
         ('color = "pink"', "color 'pink' is unknown: choose one of auto, always, never"),
         ("stack_bytes = true", "stack_bytes True is not a size"),
@@ -69,5 +80,5 @@ def test_a_recording_follows_the_settings(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_recording_refuses_a_recorder_there_is_not() -> None:
-    with pytest.raises(UsageError, match="not part of this version"):
-        memprof.trace(recorder="native")
+    with pytest.raises(UsageError, match="choose one of auto, native, dispatch"):
+        memprof.trace(recorder="magic")

@@ -60,6 +60,7 @@ class Recording:
                 recorder=config.recorder,
                 force=self._force,
                 stack_bytes=config.stack_bytes,
+                detail=config.detail,
             )
             tracing.__enter__()
         except Exception as error:

@@ -18,7 +18,7 @@ from memprof.cli.output import refuse_existing
 from memprof.cli.program import Program
 from memprof.cli.recording import Recording
 from memprof.cli.summary import print_summary
-from memprof.config import checked_recorder, read_config
+from memprof.config import checked_detail, checked_recorder, read_config
 from memprof.errors import TraceFileError
 from memprof.frames import hide_own_frames, hide_runner
 from memprof.ranks import of_this_rank
@@ -40,7 +40,14 @@ TraceOutput = Annotated[
     ),
 ]
 Recorder = Annotated[
-    str | None, typer.Option("--recorder", metavar="auto|dispatch", help="How to observe memory.")
+    str | None,
+    typer.Option("--recorder", metavar="auto|native|dispatch", help="How to observe memory."),
+]
+Detail = Annotated[
+    str | None,
+    typer.Option(
+        "--detail", metavar="modules|ops", help="What the allocator observer notes beside bytes."
+    ),
 ]
 
 
@@ -51,6 +58,7 @@ def run(
     output: TraceOutput = None,
     force: Force = False,
     recorder: Recorder = None,
+    detail: Detail = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> Callable[[], NoReturn]:
@@ -62,6 +70,8 @@ def run(
     config = read_config()
     if recorder is not None:
         config = replace(config, recorder=checked_recorder(recorder))
+    if detail is not None:
+        config = replace(config, detail=checked_detail(detail))
     started = Program(program, tuple(arguments or ()), module)
     started.prepare()
     shown = of_this_rank(output or Path(default_name(started)))

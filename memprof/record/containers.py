@@ -22,7 +22,9 @@ _SPARSE_PARTS = {
     torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
     torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
 }
+_NAMES = (str, int)
 MAX_DEPTH = 8
+ATTACHED_DEPTH = 3
 
 
 def is_tensor(value: object) -> bool:
@@ -69,10 +71,18 @@ def tensors_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str
             yield from tensors_in(item, f"{path}.{name}" if path else name, depth + 1)
 
 
+def attached_to(tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields (path, tensor) for what a tensor's own attributes keep, as a quantised weight does."""
+    for name, value in list(_own(tensor).items()):
+        if not issubclass(type(value), torch.nn.Module):
+            yield from tensors_in(value, name, MAX_DEPTH - ATTACHED_DEPTH)
+
+
 def _items(value: Any) -> Iterator[tuple[str, object]]:
     kind = type(value)
     if issubclass(kind, dict):
-        yield from ((str(key), item) for key, item in list(dict.items(value)))
+        for place, (key, item) in enumerate(list(dict.items(value))):
+            yield str(key if type(key) in _NAMES else place), item
     elif issubclass(kind, UserDict):
         yield from _items(value.data)
     elif issubclass(kind, (list, tuple, set, frozenset)):
@@ -83,7 +93,7 @@ def _items(value: Any) -> Iterator[tuple[str, object]]:
     elif dataclasses.is_dataclass(kind):
         fields = (field.name for field in dataclasses.fields(kind))
         yield from ((name, vars(value)[name]) for name in fields if name in _own(value))
-    elif _is_plain_object(kind):
+    elif is_plain_object(kind):
         yield from list(_own(value).items())
 
 
@@ -91,7 +101,8 @@ def _own(value: object) -> dict[str, object]:
     return getattr(value, "__dict__", {})
 
 
-def _is_plain_object(kind: type) -> bool:
+def is_plain_object(kind: type) -> bool:
+    """Whether a class is a program's own, whose objects keep what they hold in attributes."""
     return not issubclass(kind, (type, torch.dtype, torch.device)) and kind.__module__ not in (
         "builtins",
         "types",

@@ -21,19 +21,15 @@ from memprof.record.storages import Storages
 from memprof.record.workspaces import Workspaces
 
 Handling = tuple[int, int, bool]  # effect, string number of the name, composite
-Exchanged = Callable[[Any, Any, Any, Scope], None]  # an operator, its arguments, its result
 
 
 class Handlings(dict[Any, Handling]):
     """How each operator met so far is handled, for all threads."""
 
-    def __init__(
-        self, workspaces: Workspaces, number: Callable[[str], int], exchanged: Exchanged
-    ) -> None:
+    def __init__(self, workspaces: Workspaces, number: Callable[[str], int]) -> None:
         super().__init__()
         self._workspaces = workspaces
         self._number = number
-        self.exchanged = exchanged
 
     def learn(self, func: Any) -> Handling:
         """Decides how a new operator is handled."""
@@ -107,8 +103,6 @@ class DispatchHook(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     self._storages.born(result, op, self.scope)
             else:
                 self._note(result, effect, op)
-                if effect == operators.EXCHANGES:
-                    self._handlings.exchanged(func, args, result, self.scope)
         except Exception as error:
             if not self._note_parts(result, op):
                 self._guard.note(error, "dispatch")

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+import numpy as np
+import numpy.typing as npt
+
 from memprof.record.rows import Rows, Strings
 from memprof.trace import TraceWriter
 from memprof.trace.schema import TABLES
@@ -14,6 +17,7 @@ from memprof.trace.writer import CHUNK_ROWS
 
 now_ns = time.perf_counter_ns
 
+JOURNAL_THREAD = "memprof-journal"
 FLUSH_SECONDS = 1.0
 BEAT_SECONDS = 0.05
 
@@ -24,6 +28,7 @@ class Journal:
     Attributes:
         tables: pending rows by table name.
         strings: texts by number.
+        sources: bring rows from elsewhere into the tables; called at every beat.
     """
 
     def __init__(self, sink: BinaryIO, header: Mapping[str, Any]) -> None:
@@ -37,8 +42,9 @@ class Journal:
         self._writing = threading.Lock()
         self._stopping = threading.Event()
         self._flushed = time.monotonic()
+        self.sources: list[Callable[[], None]] = []
         self._beats: list[Callable[[], None]] = []
-        self._thread = threading.Thread(target=self._beat, name="memprof-journal", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=JOURNAL_THREAD, daemon=True)
         self._broken: OSError | None = None
 
     def start(self, *beats: Callable[[], None]) -> None:
@@ -76,6 +82,8 @@ class Journal:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+        for source in self.sources:
+            source()
         self.flush()
         if self._broken is None:
             try:
@@ -86,7 +94,7 @@ class Journal:
 
     def _beat(self) -> None:
         while not self._stopping.wait(BEAT_SECONDS):
-            for beat in self._beats:
+            for beat in (*self._beats, *self.sources):
                 beat()
             overdue = time.monotonic() - self._flushed >= FLUSH_SECONDS
             if overdue or len(self.tables["events"]) >= CHUNK_ROWS:
@@ -96,6 +104,7 @@ class Journal:
         # Drained from the last table to the first, and written from the first to the last, so
         # that nothing reaches the file before what it refers to.
         drained = {name: self.tables[name].drain() for name in reversed(TABLES)}
+        _sort_by_time(drained["events"])
         facts, self._facts = self._facts, []
         first, texts = self.strings.drain()
         if texts:
@@ -108,3 +117,10 @@ class Journal:
         while self._dirty_warnings:
             code = self._dirty_warnings.pop()
             self._writer.warning(code, *self._warnings[code])
+
+
+def _sort_by_time(rows: dict[str, npt.NDArray[np.int64]]) -> None:
+    """Brings the rows of several sources into one order."""
+    if (np.diff(rows["time_ns"]) < 0).any():
+        order = np.argsort(rows["time_ns"], kind="stable")
+        rows.update({column: values[order] for column, values in rows.items()})

@@ -1,12 +1,10 @@
-"""Module paths (`model.layers.3.mlp.up_proj`) and the hooks that follow every module call."""
+"""Module paths (`model.layers.3.mlp.up_proj`), and where in them the program is."""
 
 from __future__ import annotations
 
-import re
-import warnings
 import weakref
 from collections.abc import Callable
-from functools import partial
+from functools import wraps
 from typing import Any
 
 import torch
@@ -22,7 +20,6 @@ RootCall = Callable[[Scope, Module], None]
 RootReturn = Callable[[Scope, Module, tuple[Any, ...], dict[str, Any], Any], None]
 is_compiling = torch.compiler.is_compiling
 _WRAPPED = ("_orig_mod",)  # under this name torch.compile's wrapper holds the user's module
-_HOOK_WARNING = "Using `torch.compile(module)` when there are global hooks"
 
 
 class Paths:
@@ -36,11 +33,8 @@ class Paths:
         self._owners: list[weakref.ref[Module]] = []
 
     def adopt(self, parent: Module, name: str, child: Module | None) -> None:
-        """Notes that `parent` holds `child`; the first living parent stays."""
-        if child is None:
-            return
-        known = self._parents.get(id(child))
-        if known is None or known[0]() is None:
+        """Notes that `parent` holds `child`; the first parent stays for as long as it holds it."""
+        if child is not None and self._holder(child) is None:
             self._parents[id(child)] = (weakref.ref(parent), name)
             self._paths.clear()
 
@@ -79,14 +73,21 @@ class Paths:
 
     def _climb(self, module: Module, names: list[str]) -> Module:
         for _ in range(200):
-            known = self._parents.get(id(module))
-            parent = known[0]() if known else None
-            if known is None or parent is None or parent._modules.get(known[1]) is not module:
+            held = self._holder(module)
+            if held is None:
                 break
-            if known[1] not in _WRAPPED:
-                names.append(known[1])
-            module = parent
+            module, name = held
+            if name not in _WRAPPED:
+                names.append(name)
         return module
+
+    def _holder(self, module: Module) -> tuple[Module, str] | None:
+        """The module that holds `module`, and under what name; None where none still does."""
+        known = self._parents.get(id(module))
+        parent = known[0]() if known else None
+        if known is None or parent is None or parent._modules.get(known[1]) is not module:
+            return None
+        return parent, known[1]
 
     def _prefix(self, owner: Module) -> str:
         """Empty for the first owner; the class name, numbered if need be, for the others."""
@@ -101,8 +102,12 @@ class Paths:
         return f"{type(owner).__name__}{'' if place == 1 else f'#{place}'}."
 
 
-class ModuleHooks:
-    """Global hooks on module calls; the outermost call of a thread is a root call."""
+class ModuleCalls:
+    """Follows every call of a module; the outermost call of a thread is a root call.
+
+    Replacing `Module.__call__` costs a tenth of what global hooks do, which also make Dynamo
+    compile again what it had compiled: inside compiled code it looks at `forward` alone.
+    """
 
     def __init__(
         self,
@@ -117,62 +122,56 @@ class ModuleHooks:
         self._guard = guard
         self._on_call = on_call
         self._on_return = on_return
+        self._open = True
 
     def install(self, patches: Patches) -> None:
-        """Registers the hooks; undoing `patches` removes them."""
-        handles = (
-            torch_module.register_module_forward_pre_hook(self._before),
-            torch_module.register_module_forward_hook(
-                self._after, with_kwargs=True, always_call=True
-            ),
-            torch_module.register_module_module_registration_hook(self._registered),
-        )
-        for handle in handles:
-            patches.on_undo(partial(_remove, handle))
-        self._silence(patches)
+        """Wraps the call; undoing `patches` restores it."""
+        patches.replace(Module, "__call__", self._wrap)
+        patches.on_undo(self._close)
+        registered = torch_module.register_module_module_registration_hook(self._registered)
+        patches.on_undo(registered.remove)
 
-    def _silence(self, patches: Patches) -> None:
-        """Keeps PyTorch from warning, or under `-W error` from raising, about these hooks."""
-        before = list(warnings.filters)
-        warnings.filterwarnings("ignore", message=re.escape(_HOOK_WARNING), category=UserWarning)
-        added = [entry for entry in warnings.filters if entry not in before]
-        patches.on_undo(lambda: _remove_filters(added))
+    def _close(self) -> None:
+        self._open = False  # a bound method that somebody kept goes straight through
+
+    def _wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        enter, leave = self._enter, self._leave
+
+        @wraps(call)
+        def __call__(module: Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+            if is_compiling() or not self._open:
+                return call(module, *args, **kwargs)
+            scope = enter(module)
+            try:
+                result = call(module, *args, **kwargs)
+            except BaseException:
+                leave(scope, module, args, kwargs, None)
+                raise
+            leave(scope, module, args, kwargs, result)
+            return result
+
+        return __call__
 
     def _registered(self, parent: Module, name: str, child: Module | None) -> None:
         if not is_compiling():
             self._paths.adopt(parent, name, child)
 
-    def _before(self, module: Module, args: Any) -> None:
-        if is_compiling():
-            return
+    def _enter(self, module: Module) -> Scope | None:
         try:
             scope = self._scopes.current()
             if not scope.calls:
                 self._on_call(scope, module)
             self._scopes.enter_module(scope, module, self._paths.number_within(module, scope))
+            return scope
         except Exception as error:
             self._guard.note(error, "module call")
+            return None
 
-    def _after(self, module: Module, args: Any, kwargs: Any, result: Any = None) -> None:
-        # When the module raised, PyTorch passes no kwargs: `kwargs` is then the missing result.
-        if is_compiling():
-            return
+    def _leave(
+        self, scope: Scope | None, module: Module, args: Any, kwargs: Any, result: Any
+    ) -> None:
         try:
-            scope = self._scopes.current()
-            if self._scopes.leave_module(scope, module) and not scope.calls:
-                self._on_return(scope, module, args, kwargs if type(kwargs) is dict else {}, result)
+            if scope and self._scopes.leave_module(scope, module) and not scope.calls:
+                self._on_return(scope, module, args, kwargs, result)
         except Exception as error:
             self._guard.note(error, "module return")
-
-
-def _remove(handle: Any) -> None:
-    handle.remove()
-    # PyTorch's handle forgets this table, and one entry makes every module call slower for good.
-    torch_module._global_forward_hooks_with_kwargs.pop(handle.id, None)
-
-
-def _remove_filters(added: list[Any]) -> None:
-    for entry in added:
-        if entry in warnings.filters:
-            warnings.filters.remove(entry)  # type: ignore[attr-defined]
-    warnings._filters_mutated()  # type: ignore[attr-defined]

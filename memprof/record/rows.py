@@ -27,6 +27,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self._pending) // len(self._columns)
 
+    def add_rows(self, rows: npt.NDArray[np.int64]) -> None:
+        """Appends many rows at once."""
+        self._pending.frombytes(rows.tobytes())
+
     def drain(self) -> dict[str, npt.NDArray[np.int64]]:
         """Takes out the rows appended so far; returns their columns."""
         count = len(self._pending)

@@ -56,11 +56,21 @@ class Scope:
         return any(phase.by_user for phase in self.phases)
 
 
+def _nobody() -> None:
+    pass
+
+
 class Scopes:
-    """The scopes of all threads, and the rows that phases and steps become."""
+    """The scopes of all threads, and the rows that phases and steps become.
+
+    Attributes:
+        met: is called on a thread that was not known before.
+        moved: is told the calling thread's module and phase whenever they change.
+    """
 
     def __init__(self, journal: Journal, on_boundary: Callable[[], None]) -> None:
-        self._journal = journal
+        self.met: Callable[[], None] = _nobody
+        self.moved: Callable[[int, int], object] | None = None
         self._number = journal.strings.number
         self._phase_rows = journal.tables["phases"].add
         self._step_rows = journal.tables["steps"].add
@@ -81,12 +91,7 @@ class Scopes:
         return scope if scope is not None else self._meet(ident)
 
     def _meet(self, ident: int) -> Scope:
-        if not torch._C._len_torch_dispatch_stack():
-            self._journal.warn(
-                "thread",
-                f"thread {threading.current_thread().name!r} began before the recording: "
-                "what its operators allocate is not seen",
-            )
+        self.met()
         return self._threads.setdefault(ident, Scope(ident))
 
     def place(self, scope: Scope) -> tuple[int, int]:
@@ -106,10 +111,16 @@ class Scopes:
         scope = self._threads[ident] = Scope(ident)
         return scope
 
+    def _move(self, scope: Scope) -> None:
+        if self.moved is not None and scope.thread == threading.get_ident():
+            self.moved(scope.module, scope.phase)
+
     def enter_module(self, scope: Scope, key: object, module: int) -> None:
         """Makes `module` (a string number) the innermost module of the scope."""
         scope.calls.append((key, scope.module))
         scope.module = module
+        if self.moved is not None:
+            self.moved(module, scope.phase)
         self._sequence_rows((scope.thread, sequence_number(), module))
 
     def leave_module(self, scope: Scope, key: object) -> bool:
@@ -118,6 +129,7 @@ class Scopes:
             if scope.calls[place][0] is key:
                 scope.module = scope.calls[place][1]
                 del scope.calls[place:]
+                self._move(scope)
                 self._sequence_rows((scope.thread, sequence_number(), scope.module))
                 return True
         return False
@@ -131,6 +143,7 @@ class Scopes:
         if scope.calls:
             scope.calls.clear()
             scope.module = 0
+            self._move(scope)
             left = next((p for p in scope.phases if p.name in FORWARD_PHASES), None)
             if left is not None and not left.by_user:
                 self.end(scope, left)
@@ -161,6 +174,7 @@ class Scopes:
         self._note(scope, phase, -1)
         scope.phases.append(phase)
         scope.phase = phase.number
+        self._move(scope)
         return phase
 
     def end(self, scope: Scope, phase: OpenPhase) -> None:
@@ -175,6 +189,7 @@ class Scopes:
             if innermost is phase:
                 break
         scope.phase = scope.phases[-1].number if scope.phases else 0
+        self._move(scope)
         if phase.name == "backward" and self._turn_with_backward:
             self._turn_with_backward = False
             self.turn()

@@ -7,7 +7,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, BinaryIO
@@ -18,11 +18,8 @@ from memprof.errors import AlreadyTracingError
 from memprof.ranks import rank_and_world
 from memprof.record import interrupts
 from memprof.record.autograd import Backward
-from memprof.record.compiled import MODULE as COMPILED_MODULE
-from memprof.record.compiled import CompiledGraphs
 from memprof.record.containers import tensors_in
 from memprof.record.cuda import CudaMemory
-from memprof.record.dispatch import DispatchHook, Handlings
 from memprof.record.dynamo import keep_out
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
@@ -36,15 +33,13 @@ from memprof.record.labels.existing import Existing
 from memprof.record.labels.inputs import RootCalls
 from memprof.record.labels.optimizers import Optimizers
 from memprof.record.labels.parameters import Parameters
-from memprof.record.labels.sharded import GROUP_MODULE, PARAM_MODULE, ShardedWeights
-from memprof.record.modules import ModuleHooks, Paths
+from memprof.record.labels.sharded import ShardedWeights
+from memprof.record.modules import ModuleCalls, Paths
 from memprof.record.patches import Patches
 from memprof.record.recompute import Recomputations
+from memprof.record.recorders import Choice, choose
 from memprof.record.scopes import OpenPhase, Scope, Scopes
-from memprof.record.storages import LABEL, Storages
-from memprof.record.threads import Threads
-from memprof.record.unannounced import Unannounced
-from memprof.record.workspaces import Workspaces
+from memprof.record.storages import LABEL
 from memprof.trace import CATEGORIES
 
 _active: Session | None = None
@@ -67,12 +62,16 @@ class Options:
     """How to record.
 
     Attributes:
-        recorder: "auto" or "dispatch".
+        recorder: "auto", "native" or "dispatch".
         stack_bytes: allocations of at least this many bytes keep their Python stack.
+        detail: "modules", or "ops": the native observer notes the operator of every allocation.
+        announce: is told what keeps the program waiting, or is not as was asked for.
     """
 
     recorder: str = "auto"
     stack_bytes: int = 64 << 10
+    detail: str = "modules"
+    announce: Callable[[str], None] = lambda text: None
 
 
 def active() -> Session | None:
@@ -84,41 +83,35 @@ class Session:
     """A recording into `sink`; `start` and `stop` are called once each, on the same thread."""
 
     def __init__(self, sink: BinaryIO, options: Options) -> None:
-        journal = self.journal = Journal(sink, header(options))
+        choice = choose(options.recorder, options.detail, options.announce)
+        journal = self.journal = Journal(sink, header(choice))
         guard = self._guard = Guard(journal)
         patches = self._patches = Patches()
         self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
         scopes = self.scopes = Scopes(journal, guard(self._cuda.sample))
+        recorder = self._recorder = choice.make(journal, scopes, guard, options.stack_bytes)
+        storages = self.storages = recorder.storages
         facts = self._facts = Facts(journal)
-        storages = self.storages = Storages(journal, options.stack_bytes, scopes.place)
         paths = self._paths = Paths(journal.strings)
-        self._workspaces = Workspaces(journal)
-        self._communication = Communication(storages, scopes, journal.strings.number, guard)
-        exchanged = self._communication.exchanged
-        self._handlings = Handlings(self._workspaces, journal.strings.number, exchanged)
-        self._backward = Backward(storages, scopes, guard, journal.strings.number)
+        self._backward = Backward(storages, scopes, recorder.graph, guard)
         self._parameters = Parameters(storages, scopes, paths, facts, guard)
         self._recomputations = Recomputations(scopes, guard)
-        self._optimizers = Optimizers(storages, scopes, self._backward, facts, guard)
-        self._caches = Caches(storages, scopes, facts, guard, patches)
-        roots = RootCalls(storages, scopes, self._parameters, self._caches, facts, paths)
-        self._hooks = ModuleHooks(scopes, paths, guard, roots.called, roots.returned)
-        self._threads = Threads(scopes, self._hook_for)
-        self._unannounced = Unannounced(storages, scopes, journal, guard)
-        compiled = CompiledGraphs(storages, scopes, journal, guard, patches)
-        sharded = ShardedWeights(storages, scopes, self._backward, facts, guard, patches)
-        self._imports = ImportWatch(
-            {
-                CACHE_MODULE: guard(self._caches.install),
-                COMPILED_MODULE: guard(compiled.install),
-                PARAM_MODULE: guard(sharded.install_parameters),
-                GROUP_MODULE: guard(sharded.install_groups),
-            }
+        self._optimizers = Optimizers(storages, scopes, recorder.graph, facts, guard)
+        self._caches = Caches(storages, scopes, paths, facts, guard, patches)
+        roots = self._roots = RootCalls(
+            storages, scopes, self._parameters, self._caches, facts, paths, guard
         )
-        self._hook: DispatchHook | None = None
-
-    def _hook_for(self, scope: Scope) -> DispatchHook:
-        return DispatchHook(self.storages, scope, self._workspaces, self._guard, self._handlings)
+        self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
+        self._communication = Communication(storages, scopes, journal.strings.number, guard)
+        sharded = ShardedWeights(storages, scopes, facts, guard, patches)
+        watched = {
+            CACHE_MODULE: guard(self._caches.install),
+            **sharded.watched(),
+            **recorder.watched(patches),
+        }
+        self._imports = ImportWatch(watched)
+        if choice.fell_back:
+            options.announce(f"the dispatch hook records: {choice.reason}")
 
     def start(self) -> None:
         """Begins to record.
@@ -135,16 +128,16 @@ class Session:
                 )
             _active = self
         scope = self.scopes.renew()
+        self._recorder.enroll()
         self._find_existing(scope)
         for part in (
-            self._hooks,
+            self._calls,
             self._backward,
             self._parameters,
             self._optimizers,
             self._recomputations,
-            self._unannounced,
             self._communication,
-            self._threads,
+            self._recorder,
         ):
             part.install(self._patches)
         interrupts.install(self._patches)
@@ -152,8 +145,7 @@ class Session:
         self._patches.on_undo(self._imports.stop)
         self.scopes.begin_loading(scope)
         self.journal.start(self._guard(self._host.sample), self._guard(self._cuda.sample))
-        self._hook = self._hook_for(scope)
-        self._hook.__enter__()  # type: ignore[no-untyped-call]
+        self._recorder.start(scope)
 
     def _find_existing(self, scope: Scope) -> None:
         try:
@@ -164,7 +156,7 @@ class Session:
                 self.storages,
                 self._paths,
                 self._parameters,
-                self._backward,
+                self._recorder.graph,
                 self._optimizers,
                 self._caches,
             )
@@ -174,35 +166,42 @@ class Session:
     def stop(self) -> OSError | None:
         """Ends the recording; returns what kept the trace from being written, if anything."""
         global _active
-        if self._hook is not None:
-            self._hook.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-            self._hook.open = False
+        self._recorder.stop()
         self._patches.undo()
-        self._guard(self._name_uncalled_models)()
+        self._guard(self._label_models)()
+        self._roots.ended(self.scopes.current())
         self.scopes.close()
         self._guard(self._host.sample)()
         self._guard(self._cuda.sample)()
-        live = dict(self.storages.live)
-        self.storages.live.clear()
         summary = {
             "end_ns": now_ns(),
             "allocations": self.storages.next_id(),
-            "live_bytes": sum(ref.nbytes for ref in live.values()),
+            "live_bytes": self.live_bytes(),
+            **self._recorder.counts(),
         }
+        live = dict(self.storages.live)
+        self.storages.live.clear()
         live.clear()
         _active = None
         return self.journal.close(summary)
 
-    def _name_uncalled_models(self) -> None:
-        """Labels models that were loaded or copied, and never called, while the trace ran."""
-        scope = self.scopes.current()
+    def live_bytes(self) -> int:
+        """What is alive now of all that the recording knows."""
+        followed = sum(ref.nbytes for ref in list(self.storages.live.values()))
+        return followed + self._recorder.live_bytes()
+
+    def _label_models(self) -> None:
+        """Labels what models hold in the end, those too that were never called."""
+        scope, done = self.scopes.current(), set()
         for module in Existing().modules:
-            self._parameters.label_owner(scope, module)
+            owner = self._paths.owner_of(module)
+            if id(owner) not in done:
+                done.add(id(owner))
+                self._parameters.label_owner(scope, owner)
 
     def forget(self) -> None:
         """In a forked child: records nothing, as the journal's thread stayed in the parent."""
-        if self._hook is not None:
-            self._hook.open = False
+        self._recorder.forget()
         self._patches.undo()
 
     def tag(self, value: Any, category: str, name: str) -> None:
@@ -228,7 +227,7 @@ class Session:
         self.journal.warn(code, text)
 
 
-def header(options: Options) -> Mapping[str, Any]:
+def header(choice: Choice) -> Mapping[str, Any]:
     """What is known of the program and the machine when a recording begins."""
     known = rank_and_world()
     return {
@@ -240,10 +239,8 @@ def header(options: Options) -> Mapping[str, Any]:
         "memprof": memprof_version(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "recorder": "dispatch",
-        "recorder_reason": "asked for"
-        if options.recorder == "dispatch"
-        else "the dispatch hook is the recorder of this version",
+        "recorder": choice.name,
+        "recorder_reason": choice.reason,
         "devices": {"cpu": {"name": "host memory", "total_bytes": total_memory()}},
         "categories": list(CATEGORIES),
     }

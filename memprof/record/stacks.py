@@ -47,6 +47,13 @@ class Stacks:
             number = self._known[key] = self._strings.number(text)
         return number
 
+    def cleaned(self, text: str) -> str:
+        """The same for a whole stack of ``/full/path/file.py:12 function`` lines."""
+        places = (line.partition(".py:") for line in text.splitlines())
+        shown = ((self._shorten(path + dot[:3]), rest) for path, dot, rest in places if dot)
+        lines = [f"{path}:{rest}" for path, rest in shown if path is not None]
+        return "\n".join(lines[:MAX_FRAMES])
+
     def _place(self, code: CodeType) -> str | None:
         try:
             return self._places[code]

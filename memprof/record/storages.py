@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
@@ -49,6 +49,17 @@ class StorageRef(weakref.ref[torch.UntypedStorage]):
 
     allocation: int
     key: int
+    nbytes: int
+    labels: int
+    name: int
+    module: int
+
+
+class Known(NamedTuple):
+    """What is known of a storage: the same as of a `StorageRef`."""
+
+    key: int
+    allocation: int
     nbytes: int
     labels: int
     name: int
@@ -166,23 +177,34 @@ class Storages:
             if renewed is not None:
                 renewed.labels, renewed.name, renewed.module = ref.labels, ref.name, ref.module
 
-    def label(
-        self, value: object, kind: int, scope: Scope, name: int = 0, module: int = 0
-    ) -> StorageRef | None:
-        """Notes that a tensor is a `LABELS[kind]`; a storage not met before is noted as found.
+    def recall(self, storage: torch.UntypedStorage) -> object | None:
+        """What is known of a storage that is about to change its size, for `renew`."""
+        return self.live.get(storage._cdata)
 
-        Returns:
-            the reference of the tensor's storage, the last one where it has several.
-        """
-        ref = None
+    def renew(self, storage: torch.UntypedStorage, before: Any, op: int, scope: Scope) -> None:
+        """Notes a storage that has changed its size."""
+        self.resized(storage, op, scope)
+
+    def label(self, value: object, kind: int, scope: Scope, name: int = 0, module: int = 0) -> None:
+        """Notes that a tensor is a `LABELS[kind]`; a storage not met before is noted as found."""
         for storage in storages_of(value):
-            ref = self.live.get(storage._cdata)
-            if ref is None:
-                tensor = value if isinstance(value, torch.Tensor) else None
-                ref = self._birth(storage, tensor, 0, scope, FOUND, -1)
-            if ref is not None:
-                self._note_label(ref, kind, name, module)
-        return ref
+            self._label_storage(storage, value, kind, scope, name, module)
+
+    def _label_storage(
+        self,
+        storage: torch.UntypedStorage,
+        value: object,
+        kind: int,
+        scope: Scope,
+        name: int,
+        module: int,
+    ) -> None:
+        ref = self.live.get(storage._cdata)
+        if ref is None:
+            tensor = value if isinstance(value, torch.Tensor) else None
+            ref = self._birth(storage, tensor, 0, scope, FOUND, -1)
+        if ref is not None:
+            self._note_label(ref, kind, name, module)
 
     def label_key(self, key: int, kind: int, name: int) -> bool:
         """Labels the storage at an address if it is known; says whether it is."""
@@ -200,6 +222,15 @@ class Storages:
         ref.name, ref.module = ref.name or name, ref.module or module
         self._labels((now_ns(), ref.allocation, kind, name, module))
 
+    def label_allocation(self, allocation: int, kind: int, name: int, module: int) -> None:
+        """Notes what an allocation was that may have died meanwhile."""
+        self._labels((now_ns(), allocation, kind, name, module))
+
+    def alive_since(self, first: int) -> list[tuple[int, int]]:
+        """Id and labels of what is alive and was allocated from the id `first` on, in order."""
+        living = list(self.live.values())
+        return [(ref.allocation, ref.labels) for ref in living if ref.allocation >= first]
+
     def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
         """Labels again even what has the label: the user's latest word counts."""
         for storage in storages_of(value):
@@ -208,14 +239,20 @@ class Storages:
                 ref.labels &= ~(1 << kind)
         self.label(value, kind, scope, name)
 
-    def born_since(self, allocation: int) -> Iterator[StorageRef]:
-        """Yields the living storages with an id of at least `allocation`, the newest first."""
-        for ref in reversed(list(self.live.values())):
-            if ref.allocation < allocation:
-                return
-            yield ref
+    def mark(self) -> Any:
+        """A mark in the order of allocations, for `change_since`."""
+        return self.next_id()
 
-    def any_born_since(self, allocation: int) -> bool:
-        """Whether anything allocated since `allocation` is still alive."""
+    def change_since(self, mark: Any) -> object:
+        """None if nothing allocated since a mark is alive; else a sign, equal for like changes."""
         newest = next(reversed(self.live.values()), None)
-        return newest is not None and newest.allocation >= allocation
+        return object() if newest is not None and newest.allocation >= mark else None
+
+    def known_under(self, value: object) -> Sequence[StorageRef | Known]:
+        """What is known of the storages under a tensor."""
+        known = (self.live.get(storage._cdata) for storage in storages_of(value))
+        return [ref for ref in known if ref is not None]
+
+    def name_of(self, value: object) -> tuple[int, int]:
+        """Name and module that a tensor's storage was labelled with; zeros for none."""
+        return next(((ref.name, ref.module) for ref in self.known_under(value)), (0, 0))

@@ -1,40 +1,39 @@
-"""Enrols Python threads: a dispatch mode belongs to one thread and is entered in each new one."""
+"""Enrols Python threads: what observes memory belongs to one thread and is entered in each."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
-from memprof.record.dispatch import DispatchHook
+from memprof.record.journal import JOURNAL_THREAD
 from memprof.record.patches import Patches
 from memprof.record.scopes import Scope, Scopes
 
 
 class Threads:
-    """Wraps the start of threads so that each runs under a dispatch hook of its own."""
+    """Wraps the start of threads so that each is observed.
 
-    def __init__(self, scopes: Scopes, hook_for: Callable[[Scope], DispatchHook]) -> None:
+    Args:
+        observed: makes what a new thread runs inside, from the thread's scope.
+    """
+
+    def __init__(
+        self, scopes: Scopes, observed: Callable[[Scope], AbstractContextManager[object]]
+    ) -> None:
         self._scopes = scopes
-        self._hook_for = hook_for
-        self._hooks: list[DispatchHook] = []
+        self._observed = observed
 
     def install(self, patches: Patches) -> None:
-        """Wraps `threading.Thread`; undoing `patches` restores it and closes the hooks."""
+        """Wraps `threading.Thread`; undoing `patches` restores it."""
         patches.replace(threading.Thread, "_bootstrap_inner", self._wrap)
-        patches.on_undo(self._close)
 
     def _wrap(self, bootstrap: Callable[[Any], None]) -> Callable[[Any], None]:
         def _bootstrap_inner(thread: Any) -> None:
-            if thread.name == "memprof-journal":
+            if thread.name == JOURNAL_THREAD:
                 return bootstrap(thread)
-            hook = self._hook_for(self._scopes.renew())
-            self._hooks.append(hook)
-            with hook:
+            with self._observed(self._scopes.renew()):
                 return bootstrap(thread)
 
         return _bootstrap_inner
-
-    def _close(self) -> None:
-        for hook in self._hooks:
-            hook.open = False

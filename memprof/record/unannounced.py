@@ -47,10 +47,15 @@ class Unannounced:
 
     def _wrap_resize(self, resize: Callable[..., Any]) -> Callable[..., Any]:
         def resize_(storage: torch.UntypedStorage, *args: Any, **kwargs: Any) -> Any:
+            try:
+                before = self._storages.recall(storage)
+            except Exception as error:
+                self._guard.note(error, "storage.resize_")
+                return resize(storage, *args, **kwargs)
             result = resize(storage, *args, **kwargs)
             try:
-                if storage._cdata in self._storages.live:
-                    self._storages.resized(storage, self._resize, self._scopes.current())
+                if before is not None:
+                    self._storages.renew(storage, before, self._resize, self._scopes.current())
             except Exception as error:
                 self._guard.note(error, "storage.resize_")
             return result

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch.autograd import profiler as torch_profiler
 
-from memprof.record import operators
 from memprof.record.journal import Journal, now_ns
 from memprof.record.scopes import Scope
 
@@ -44,8 +43,12 @@ class Workspaces:
         self._cpu = journal.strings.number("cpu")
 
     def consider(self, func: torch._ops.OpOverload, op: int) -> None:
-        """Puts a new operator under observation for its first calls."""
-        if func.namespace == "aten" and not operators.only_frees(func):
+        """Puts a new operator under observation for its first calls.
+
+        PyTorch's profiler complains on stderr of memory freed under it that it has not seen
+        allocated; `set_` does nothing but free.
+        """
+        if func.namespace == "aten" and func._schema.name != "aten::set_":
             self.probed[op] = FIRST_CALLS
 
     def run(self, func: Callable[..., Any], args: Any, kwargs: Any, op: int) -> tuple[Any, int]:

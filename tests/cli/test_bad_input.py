@@ -89,8 +89,8 @@ def test_output_in_no_folder(tmp_path: Path) -> None:
         (["report"], "Missing argument"),
         (["report", "t.json", "--jsn"], "--json"),
         (["report", "t.json", "--color", "pink"], "auto, always, never"),
-        (["run", "--recorder", "native", "train.py"], "not part of this version"),
-        (["run", "--recorder", "magic", "train.py"], "auto, dispatch"),
+        (["run", "--recorder", "magic", "train.py"], "auto, native, dispatch"),
+        (["run", "--detail", "lines", "train.py"], "choose one of modules, ops"),
         (["run"], "Missing argument"),
     ],
 )

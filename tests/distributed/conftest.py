@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from memprof.analyze import Analysis, analyze
 from memprof.trace import load
-from tests.distributed.member import Account
+from tests.distributed.member import RECORDERS, Account
 from tests.distributed.programs import GROUPS
 from tests.oracle.conftest import ROOT, interposer, shared_folder
 from tests.oracle.outcome import Claim
@@ -35,16 +36,29 @@ class Rank:
     account: Account
 
 
-RanksOf = Callable[[str], list[Rank]]
+RanksOf = Callable[..., list[Rank]]
+
+
+@pytest.fixture(params=RECORDERS)
+def recorder(request: pytest.FixtureRequest) -> str:
+    """Each recorder in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def ranks_of(all_ranks: RanksOf, recorder: str) -> RanksOf:
+    """Gives the processes of a program as a recorder saw them."""
+    return partial(all_ranks, recorder)
 
 
 @pytest.fixture(scope="session")
-def ranks_of(interposer: Path, shared_folder: Path) -> RanksOf:
-    """Gives the processes of a program; its group runs at the first question about any of it."""
+def all_ranks(interposer: Path, shared_folder: Path) -> RanksOf:
+    """Gives the processes by recorder and program; a group runs at the first question about it."""
     known: dict[str, list[Rank]] = {}
 
-    def ranks(program: str) -> list[Rank]:
-        group = next(group for group, programs in GROUPS.items() if program in programs)
+    def ranks(recorder: str, name: str) -> list[Rank]:
+        program = f"{name}, {recorder}"
+        group = next(group for group, programs in GROUPS.items() if name in programs)
         if program not in known:
             folder = shared_folder / group
             _run_once(group, folder, interposer)

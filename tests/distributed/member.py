@@ -3,8 +3,8 @@
     export WORLD_SIZE=2 LD_PRELOAD=interposer.so
     RANK=0 python -m tests.distributed.member shards FOLDER interposer.so
 
-Every program runs twice from the same seed: first without tracing, which lets gloo and the
-allocator take what they keep, then traced.
+Every program runs from the same seed three times: without tracing first, which lets gloo and the
+allocator take what they keep, then traced by each recorder.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tests.oracle.outcome import Claim
 from tests.oracle.probe import known_bytes
 
 LIMIT = timedelta(seconds=40)
+RECORDERS = ("native", "dispatch")
 
 
 @dataclass
@@ -45,14 +46,15 @@ class Account:
 class Member:
     """What a program is given: `traced` to run its part in, `holds` to say what it knows."""
 
-    def __init__(self, folder: Path, counter: Counter, saved: list[int], *, tracing: bool) -> None:
+    def __init__(self, folder: Path, counter: Counter, saved: list[int], recorder: str) -> None:
         self.rank = distributed.get_rank()
         self.world = distributed.get_world_size()
-        self.tracing = tracing
+        self.recorder = recorder
+        self.tracing = bool(recorder)
         self.account = Account()
         self._folder = folder
         self._counter = counter
-        self._saved = saved
+        self.saved = saved
 
     @contextmanager
     def traced(self) -> Iterator[None]:
@@ -61,7 +63,7 @@ class Member:
         if not self.tracing:
             yield
             return
-        with memprof.trace(self._folder / "trace.json"):
+        with memprof.trace(self._folder / "trace.json", recorder=self.recorder):
             before = self._counter.live() - known_bytes()
             self._counter.reset_peak()
             yield
@@ -90,7 +92,7 @@ class Member:
         """
         if self.tracing:
             yield
-            claim = Claim("activations", time.perf_counter_ns(), self._saved.pop(0))
+            claim = Claim("activations", time.perf_counter_ns(), self.saved.pop(0))
             self.account.claims.append(claim)
             return
         kept: list[torch.Tensor] = []
@@ -103,7 +105,7 @@ class Member:
             yield
         keys = {local(other).untyped_storage()._cdata for other in others}
         own = [each for each in kept if local(each).untyped_storage()._cdata not in keys]
-        self._saved.append(bytes_of(own))
+        self.saved.append(bytes_of(own))
         kept.clear()  # the graph keeps `pack`, and so this
 
     def fact(self, name: str, value: int) -> None:
@@ -151,21 +153,22 @@ def main(group: str, folder: str, library: str) -> None:
     distributed.init_process_group("gloo", store, LIMIT, world_size=world, rank=rank)
     counter = Counter(Path(library))
     for name, program in GROUPS[group].items():
-        own = Path(folder, name)
-        own.mkdir(exist_ok=True)
-        account = account_of(program.run, own, counter)
-        Path(own, f"account.rank{rank}.json").write_text(json.dumps(asdict(account)))
+        saved = run(program.run, Member(Path(), counter, [], ""))
+        for recorder in RECORDERS:
+            own = Path(folder, f"{name}, {recorder}")
+            own.mkdir(exist_ok=True)
+            member = Member(own, counter, list(saved), recorder)
+            run(program.run, member)
+            account = json.dumps(asdict(member.account))
+            Path(own, f"account.rank{rank}.json").write_text(account)
     distributed.barrier()
     distributed.destroy_process_group()
 
 
-def account_of(run: Callable[[Member], None], folder: Path, counter: Counter) -> Account:
-    saved: list[int] = []
-    for tracing in (False, True):
-        torch.manual_seed(0)
-        member = Member(folder, counter, saved, tracing=tracing)
-        run(member)
-    return member.account
+def run(program: Callable[[Member], None], member: Member) -> list[int]:
+    torch.manual_seed(0)
+    program(member)
+    return member.saved
 
 
 if __name__ == "__main__":

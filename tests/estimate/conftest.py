@@ -14,3 +14,11 @@ def _quiet() -> Iterator[None]:
     transformers.logging.set_verbosity_error()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="package")
+def tensors_alone() -> Iterator[None]:
+    """Formulas speak of tensors, which the dispatch hook sees alone; the allocator sees more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMPROF_RECORDER", "dispatch")
+        yield

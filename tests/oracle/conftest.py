@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from tests.oracle.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 240
+RECORDERS = ("native", "dispatch")
 OutcomeOf = Callable[[str, str], Outcome]
+OutcomeUnder = Callable[[str, str, str], Outcome]
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +45,21 @@ def interposer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-@pytest.fixture(scope="session")
-def outcome_of(interposer: Path, shared_folder: Path) -> OutcomeOf:
-    """Gives the outcome of a program; all programs of its group run at once, the first time."""
-    known: dict[str, dict[str, Outcome]] = {}
+@pytest.fixture(scope="session", params=RECORDERS)
+def recorder(request: pytest.FixtureRequest) -> str:
+    """How the programs are recorded: every test runs once for each recorder."""
+    return str(request.param)
 
-    def outcome(group: str, program: str) -> Outcome:
-        if group not in known:
-            known[group] = _read_or_run(interposer, shared_folder, group)
-        found = known[group][program]
+
+@pytest.fixture(scope="session")
+def outcome_under(interposer: Path, shared_folder: Path) -> OutcomeUnder:
+    """Gives the outcome of a program; all programs of its group run at once, the first time."""
+    known: dict[tuple[str, str], dict[str, Outcome]] = {}
+
+    def outcome(recorder: str, group: str, program: str) -> Outcome:
+        if (recorder, group) not in known:
+            known[recorder, group] = _read_or_run(interposer, shared_folder, recorder, group)
+        found = known[recorder, group][program]
         if found.skipped:
             pytest.skip(found.skipped)
         assert not found.error, found.error
@@ -59,21 +68,27 @@ def outcome_of(interposer: Path, shared_folder: Path) -> OutcomeOf:
     return outcome
 
 
-def _read_or_run(interposer: Path, folder: Path, group: str) -> dict[str, Outcome]:
+@pytest.fixture(scope="session")
+def outcome_of(outcome_under: OutcomeUnder, recorder: str) -> OutcomeOf:
+    """The same for the test's own recorder."""
+    return partial(outcome_under, recorder)
+
+
+def _read_or_run(interposer: Path, folder: Path, recorder: str, group: str) -> dict[str, Outcome]:
     """Leaves the work to whichever worker process comes first."""
-    results = folder / f"{group}.json"
-    with (folder / f"{group}.lock").open("w") as lock:
+    results = folder / f"{recorder}-{group}.json"
+    with results.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not results.exists():
-            _run(interposer, group, results)
+            _run(interposer, recorder, group, results)
     values = json.loads(results.read_text())
     return {name: Outcome.from_json(value) for name, value in values.items()}
 
 
-def _run(interposer: Path, group: str, results: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.oracle.probe", str(interposer), group]
+def _run(interposer: Path, recorder: str, group: str, results: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.oracle.probe"]
     done = subprocess.run(
-        [*command, str(results)],
+        [*command, str(interposer), recorder, group, str(results)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
 """Runs programs in a process whose CPU allocator is counted, and writes down both truths.
 
-    LD_PRELOAD=interposer.so python -m tests.oracle.probe interposer.so plain out.json 'GPT' 'CNN'
+    LD_PRELOAD=interposer.so python -m tests.oracle.probe interposer.so native plain out.json 'GPT'
 
 Every program runs twice from the same seed: first without tracing, which also lets oneDNN take
 the scratch memory that it keeps, then traced.
@@ -36,8 +36,9 @@ class CannotRunError(Exception):
 class Probe:
     """What a program is given: `traced` to run its part in, `holds` to say what it knows."""
 
-    def __init__(self, counter: Counter, saved: list[int] | None) -> None:
+    def __init__(self, counter: Counter, recorder: str, saved: list[int] | None) -> None:
         self._counter = counter
+        self._recorder = recorder
         self.tracing = saved is not None
         self.saved = [] if saved is None else list(saved)
         self.outcome = Outcome()
@@ -53,7 +54,9 @@ class Probe:
             yield
             out.growth = counter.peak() - begun
             return
-        with memprof.trace() as tracing:
+        # "auto" and not "native": where the program's own profiler runs around the recording.
+        recorder = "auto" if self._recorder == "native" else self._recorder
+        with memprof.trace(recorder=recorder, detail="ops") as tracing:
             out.before = counter.live() - known_bytes()
             counter.reset_peak()
             try:
@@ -66,6 +69,7 @@ class Probe:
 
     def _read(self, tracing: memprof.api.Tracing) -> None:
         out, trace, device = self.outcome, tracing.trace, tracing.analysis.device("cpu")
+        out.recorder = trace.header["recorder"]
         out.traced_peak = device.peak.requested_bytes
         out.peak_with_workspaces = device.peak_with_workspaces.bytes
         out.traced_end = device.end.requested_bytes
@@ -84,6 +88,8 @@ class Probe:
         if self.tracing:
             claim = Claim(category, time.perf_counter_ns(), bytes_of(tensors))
             self.outcome.claims.append(claim)
+            counted = self._counter.live() - self.outcome.before
+            self.outcome.levels.append((counted, known_bytes(of_allocator=True)))
 
     @contextmanager
     def activations(self, *others: torch.Tensor, and_bytes: int = 0) -> Iterator[None]:
@@ -113,7 +119,7 @@ class Probe:
 
     def value(self, *values: torch.Tensor) -> None:
         """Notes results, to be compared bit by bit with those of the run without tracing."""
-        for value in values:
+        for value in (part for whole in values for part in _parts(whole)):
             whole = value.detach().contiguous()
             raw = ctypes.string_at(whole.data_ptr(), whole.nbytes)
             self.outcome.hashes.append(hashlib.sha256(raw).hexdigest())
@@ -126,15 +132,15 @@ class Probe:
         raise CannotRunError(reason)
 
 
-def known_bytes() -> int:
-    """Bytes that the running recording says are alive."""
+def known_bytes(*, of_allocator: bool = False) -> int:
+    """Bytes that the running recording says are alive, of PyTorch's allocator or altogether."""
     session = active()
     assert session is not None
-    return sum(ref.nbytes for ref in session.storages.live.values() if ref is not None)
+    return session._recorder.live_bytes() if of_allocator else session.live_bytes()
 
 
 def bytes_of(tensors: tuple[torch.Tensor | None, ...]) -> int:
-    """Bytes of the distinct storages under some strided or sparse tensors."""
+    """Bytes of the distinct storages under some tensors, strided, sparse or made of others."""
     sizes: dict[int, int] = {}
     for tensor in tensors:
         for part in _parts(tensor):
@@ -146,14 +152,17 @@ def bytes_of(tensors: tuple[torch.Tensor | None, ...]) -> int:
 def _parts(tensor: torch.Tensor | None) -> list[torch.Tensor]:
     if tensor is None:
         return []
+    if hasattr(tensor, "__tensor_flatten__"):  # it has no memory of its own
+        inner = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+        return [part for each in inner for part in _parts(each)]
     return [tensor._indices(), tensor._values()] if tensor.is_sparse else [tensor]
 
 
-def run(program: Program, counter: Counter) -> Outcome:
+def run(program: Program, counter: Counter, recorder: str) -> Outcome:
     """Runs a program without tracing and, from the same seed, with it."""
     try:
-        plain = _run_once(program, Probe(counter, None))
-        traced = _run_once(program, Probe(counter, plain.saved))
+        plain = _run_once(program, Probe(counter, recorder, None))
+        traced = _run_once(program, Probe(counter, recorder, plain.saved))
     except CannotRunError as reason:
         return Outcome(skipped=str(reason))
     except Exception:
@@ -170,7 +179,7 @@ def _run_once(program: Program, probe: Probe) -> Probe:
     return probe
 
 
-def main(library: str, group: str, results: str, *chosen: str) -> None:
+def main(library: str, recorder: str, group: str, results: str, *chosen: str) -> None:
     torch.set_num_threads(1)
     counter = Counter(Path(library))
     module = importlib.import_module(f"tests.oracle.programs.{group}")
@@ -179,7 +188,7 @@ def main(library: str, group: str, results: str, *chosen: str) -> None:
     outcomes = {}
     for name in chosen or programs:
         begun = time.perf_counter()
-        outcomes[name] = asdict(run(programs[name], counter))
+        outcomes[name] = asdict(run(programs[name], counter, recorder))
         print(f"{name}: {time.perf_counter() - begun:.2f} s", file=sys.stderr)
     Path(results).write_text(json.dumps(outcomes))
 

@@ -117,31 +117,31 @@ def leave() -> None:
     [(train_and_generate, None), (fail, ZeroDivisionError), (leave, SystemExit)],
 )
 def test_everything_is_put_back(
-    program: Callable[[], None], ending: type[BaseException] | None
+    recorder: str, program: Callable[[], None], ending: type[BaseException] | None
 ) -> None:
     train_and_generate()  # lets PyTorch import what it imports late
     names, state = attributes(), process_state()
     with contextlib.ExitStack() as expected:
         if ending is not None:
             expected.enter_context(pytest.raises(ending))
-        with memprof.trace():
+        with memprof.trace(recorder=recorder):
             program()
     assert not changes(names, attributes())
     assert process_state() == state
 
 
-def test_what_is_watched_would_show_a_change() -> None:
+def test_what_is_watched_would_show_a_change(recorder: str) -> None:
     names, state = attributes(), process_state()
-    with memprof.trace():
+    with memprof.trace(recorder=recorder):
         during = attributes()
         assert process_state() != state
-        assert process_state()["modes"] == state["modes"] + 1
+        assert process_state()["modes"] == state["modes"] + (recorder == "dispatch")
     changed = {place for place, _, _ in changes(names, during)}
     assert {"threading", "torch.autograd.graph", "transformers.cache_utils"} <= changed
 
 
-def test_models_and_tensors_are_let_go() -> None:
-    with memprof.trace() as traced:
+def test_models_and_tensors_are_let_go(recorder: str) -> None:
+    with memprof.trace(recorder=recorder) as traced:
         model = GPT()
         optimizer = torch.optim.AdamW(model.parameters())
         loss = loss_of(model, batch())
@@ -154,12 +154,12 @@ def test_models_and_tensors_are_let_go() -> None:
     assert traced.trace.complete
 
 
-def test_nothing_is_kept_while_recording() -> None:
+def test_nothing_is_kept_while_recording(recorder: str) -> None:
     """A program's memory goes when it would go without a recording, with no collector's help."""
     gc.collect()
     gc.disable()
     try:
-        with memprof.trace():
+        with memprof.trace(recorder=recorder):
             model = GPT()
             kept = weakref.ref(model.blocks[0].mlp[0].weight), weakref.ref(model)
             loss_of(model, batch()).backward()
@@ -169,8 +169,8 @@ def test_nothing_is_kept_while_recording() -> None:
         gc.enable()
 
 
-def test_the_session_itself_is_let_go() -> None:
-    with memprof.trace() as traced:
+def test_the_session_itself_is_let_go(recorder: str) -> None:
+    with memprof.trace(recorder=recorder) as traced:
         train_and_generate()
         session = weakref.ref(traced._session)
     gc.collect()

@@ -13,13 +13,30 @@ TOLERANCE = 0.01
 FOREIGN_BYTES = 64 << 10
 
 
+#: The native observer steps aside for the program's own profiler.
+GAP = "torch.profiler inside"
+
+
 @every_program
-def test_peak(outcome_of: OutcomeOf, group: str, name: str, program: Program) -> None:
+def test_recorder(
+    outcome_of: OutcomeOf, recorder: str, group: str, name: str, program: Program
+) -> None:
+    stands_in = recorder == "native" and name == "torch.profiler outside"
+    assert outcome_of(group, name).recorder == ("dispatch" if stands_in else recorder)
+
+
+@every_program
+def test_peak(
+    outcome_of: OutcomeOf, recorder: str, group: str, name: str, program: Program
+) -> None:
     outcome = outcome_of(group, name)
     assert outcome.true_peak > 0
+    if recorder == "native" and name == GAP:
+        return  # its highest moment is in the gap, which the trace says it has
     assert outcome.traced_peak <= outcome.true_peak * (1 + TOLERANCE)
     if not program.outside:
-        seen = outcome.peak_with_workspaces if program.workspaces else outcome.traced_peak
+        inside = program.workspaces and recorder == "dispatch"  # the allocator sees all of it
+        seen = outcome.peak_with_workspaces if inside else outcome.traced_peak
         assert seen == pytest.approx(outcome.true_peak, rel=TOLERANCE), program
 
 

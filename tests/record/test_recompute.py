@@ -33,7 +33,7 @@ def recomputed(trace: Trace) -> list[int]:
 
 def run(parts: list[Callable[[torch.Tensor], torch.Tensor]]) -> Trace:
     x = torch.rand(8, 64, requires_grad=True)
-    with memprof.trace() as traced:
+    with memprof.trace(detail="ops") as traced:
         y = x
         for part in parts:
             y = checkpoint(part, y, use_reentrant=False)
@@ -59,7 +59,7 @@ def test_one_phase_for_each_checkpointed_part(kind: str) -> None:
 
 
 def test_what_recomputation_keeps_are_activations() -> None:
-    with memprof.trace() as traced:
+    with memprof.trace(detail="ops") as traced:
         x = torch.rand(8, 64, requires_grad=True)
         checkpoint(Block(), x, use_reentrant=False).sum().backward()
     trace = traced.trace
@@ -77,6 +77,6 @@ def test_nothing_is_left_wrapped() -> None:
         return [hook.__enter__, frame.check_recomputed_tensors_match]
 
     before = wrapped()
-    with memprof.trace():
+    with memprof.trace(detail="ops"):
         assert wrapped() != before
     assert wrapped() == before

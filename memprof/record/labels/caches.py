@@ -7,6 +7,7 @@ the tensors of the layer concerned are looked up by structure, not by the layer'
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Final
@@ -16,6 +17,7 @@ import torch
 from memprof.record.containers import tensors_in
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
+from memprof.record.modules import Paths
 from memprof.record.patches import Patches
 from memprof.record.scopes import Scope, Scopes
 from memprof.record.storages import LABEL, Storages
@@ -48,7 +50,13 @@ class Caches:
     """Wraps the base class of transformers' caches while a recording runs."""
 
     def __init__(
-        self, storages: Storages, scopes: Scopes, facts: Facts, guard: Guard, patches: Patches
+        self,
+        storages: Storages,
+        scopes: Scopes,
+        paths: Paths,
+        facts: Facts,
+        guard: Guard,
+        patches: Patches,
     ) -> None:
         self._storages = storages
         self._scopes = scopes
@@ -56,6 +64,8 @@ class Caches:
         self._guard = guard
         self._patches = patches
         self._number = facts.number
+        self._paths = paths
+        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
     def install(self, module: ModuleType) -> None:
         """Wraps the class `Cache` of transformers' module `cache_utils`."""
@@ -105,21 +115,29 @@ class Caches:
             offloading = getattr(cache, "offloading", False)
             chosen = range(len(layers)) if layer is None or offloading else (layer,)
             scope = self._scopes.current()
+            name = self._name_of(cache, scope)
             for index in chosen:
-                self._label_layer(scope, layers[index], index)
+                self._label_layer(scope, layers[index], f"{name}.layers.{index}")
         except Exception as error:
             self._guard.note(error, "cache update")
 
-    def _label_layer(self, scope: Scope, layer: object, index: int) -> None:
+    def _name_of(self, cache: Any, scope: Scope) -> str:
+        """What a cache is called: after the first model that was called with it."""
+        name = self._names.get(cache)
+        if name is None and scope.calls:
+            model: Any = scope.calls[0][0]
+            name = self._paths.name_in(self._paths.owner_of(model), "cache")
+            self._names[cache] = name
+        return name or "cache"
+
+    def _label_layer(self, scope: Scope, layer: object, name: str) -> None:
         for path, tensor in tensors_in(vars(layer)):
-            self._storages.label(
-                tensor, kind_of(path), scope, self._number(f"cache.layers.{index}.{path}")
-            )
+            self._storages.label(tensor, kind_of(path), scope, self._number(f"{name}.{path}"))
 
     def label_object(self, scope: Scope, cache: Any) -> None:
         """Labels a whole cache that existed before the recording."""
         for index, layer in enumerate(getattr(cache, "layers", ())):
-            self._label_layer(scope, layer, index)
+            self._label_layer(scope, layer, f"cache.layers.{index}")
 
     def label_named(self, scope: Scope, named: dict[str, Any]) -> bool:
         """Labels caches among a model's arguments or results by name; says if there were any."""

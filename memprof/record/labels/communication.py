@@ -8,15 +8,16 @@ from typing import Any, Final
 import torch
 from torch import distributed
 
-from memprof.record.containers import is_tensor
+from memprof.record.exchanges import Exchanges
 from memprof.record.guard import Guard
 from memprof.record.patches import Patches
-from memprof.record.scopes import Scope, Scopes
+from memprof.record.scopes import Scopes
 from memprof.record.storages import LABEL, Storages
 
 COMMUNICATION = LABEL["communication"]
 EXCHANGED = LABEL["exchanged"]
 _RECEIVES: Final = ("c10d::recv_", "c10d::recv_any_source_")
+_PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
 
 
 class Communication:
@@ -37,14 +38,15 @@ class Communication:
 
     def install(self, patches: Patches) -> None:
         """Wraps the two calls in which the reducer of data parallel training makes buckets."""
+        Exchanges(self._exchanged, self._guard).install(patches)
         reducer = getattr(distributed, "Reducer", None)
         if reducer is not None:
             patches.replace(reducer, "__init__", self._wrap_buckets)
             patches.replace(reducer, "_rebuild_buckets", self._wrap_buckets)
 
-    def exchanged(self, func: Any, args: Any, result: Any, scope: Scope) -> None:
-        """Labels the tensors of an operator that has just exchanged data."""
-        kind = COMMUNICATION if func._schema.name in _RECEIVES else EXCHANGED
+    def _exchanged(self, operator: str, args: Any, result: Any) -> None:
+        scope = self._scopes.current()
+        kind = COMMUNICATION if operator in _RECEIVES else EXCHANGED
         for value in (args, result):
             for tensor in _tensors(value):
                 self._storages.label(tensor, kind, scope)
@@ -54,7 +56,8 @@ class Communication:
             first = self._storages.next_id()
             result = make(reducer, *args, **kwargs)
             try:
-                self._label_since(first)
+                if result is not False:  # there was nothing to rebuild
+                    self._label_since(first)
             except Exception as error:
                 self._guard.note(error, "gradient buckets")
             return result
@@ -66,14 +69,15 @@ class Communication:
 
         What it has just exchanged, to agree on the buckets, may live on in a thread of gloo.
         """
-        born = [r for r in self._storages.born_since(first) if not r.labels >> EXCHANGED & 1]
-        for place, ref in enumerate(reversed(born)):
+        alive = self._storages.alive_since(first)
+        kept = [allocation for allocation, labels in alive if not labels >> EXCHANGED & 1]
+        for place, allocation in enumerate(kept):
             name = self._number(f"reducer.bucket.{place}")
-            self._storages.label_key(ref.key, COMMUNICATION, name)
+            self._storages.label_allocation(allocation, COMMUNICATION, name, 0)
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if is_tensor(value):
+    if type(value) in _PLAIN:
         yield value
     elif isinstance(value, (list, tuple)):
         for item in value:

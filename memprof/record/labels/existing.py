@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from memprof.record.autograd import Backward
 from memprof.record.containers import storages_of
+from memprof.record.graph import Graph
 from memprof.record.labels.caches import MODULE as CACHE_MODULE
 from memprof.record.labels.caches import Caches
 from memprof.record.labels.optimizers import Optimizers
@@ -52,7 +52,7 @@ class Existing:
         storages: Storages,
         paths: Paths,
         parameters: Parameters,
-        backward: Backward,
+        graph: Graph,
         optimizers: Optimizers,
         caches: Caches,
     ) -> None:
@@ -64,8 +64,8 @@ class Existing:
             parameters.label_unnamed(scope, module)
         for tensor in self.tensors:
             if tensor.is_leaf and tensor.grad is not None:
-                backward.label_gradient(tensor, scope)
-        backward.label_kept([tensor for tensor in self.tensors if tensor.grad_fn is not None])
+                graph.label_gradient(tensor, scope)
+        graph.label_kept([tensor for tensor in self.tensors if tensor.grad_fn is not None])
         for optimizer in self.optimizers:
             optimizers.label_parameters(scope, optimizer)
             optimizers.label_state(scope, optimizer, named=False)

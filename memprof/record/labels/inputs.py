@@ -8,8 +8,11 @@ import torch
 
 from memprof.record.containers import is_tensor, tensors_in
 from memprof.record.facts import Facts
+from memprof.record.guard import Guard
 from memprof.record.labels.caches import CACHE_NAMES, Caches
+from memprof.record.labels.kept import Kept
 from memprof.record.labels.parameters import Parameters
+from memprof.record.labels.strangers import Strangers
 from memprof.record.modules import Paths
 from memprof.record.recompute import PHASE, recomputing
 from memprof.record.scopes import OpenPhase, Scope, Scopes
@@ -32,6 +35,7 @@ class RootCalls:
         caches: Caches,
         facts: Facts,
         paths: Paths,
+        guard: Guard,
     ) -> None:
         self._storages = storages
         self._scopes = scopes
@@ -39,13 +43,21 @@ class RootCalls:
         self._caches = caches
         self._facts = facts
         self._paths = paths
+        kept = Kept(storages, paths, facts.number)
+        self._strangers = Strangers(storages, facts)
+        self._look_before, self._look_after = guard(kept.called), guard(kept.returned)
+        self._look_for_strangers = guard(self._strangers.called)
+        self.ended = guard(self._strangers.ended)
         self._open: dict[int, list[tuple[Module, OpenPhase]]] = {}
 
     def called(self, scope: Scope, module: Module) -> None:
         """Before a root call: labels the model and opens `forward` or `recompute`."""
-        self._parameters.label_owner(scope, module)
+        self._parameters.look_at_owner(scope, module)
+        self._look_before(scope, self._paths.owner_of(module))
         grad = torch.is_grad_enabled()
         in_backward = torch._C._current_graph_task_id() != -1
+        if grad and not in_backward:
+            self._look_for_strangers(scope)
         if recomputing(scope) or (in_backward and not grad) or (not grad and scope.in_user_phase):
             return
         phase = self._scopes.begin(scope, PHASE if in_backward else "forward")
@@ -55,6 +67,8 @@ class RootCalls:
         self, scope: Scope, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> None:
         """After a root call, also one that raised: labels and closes what `called` opened."""
+        self._parameters.look_at_owner(scope, module)
+        self._look_after(scope, self._paths.owner_of(module))
         opened = self._open.get(scope.thread, [])
         phase = opened.pop()[1] if opened and opened[-1][0] is module else None
         try:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.optim import optimizer as torch_optimizer
 
-from memprof.record.autograd import Backward
-from memprof.record.containers import storages_of, tensors_in
+from memprof.record.containers import tensors_in
 from memprof.record.facts import Facts
+from memprof.record.graph import Graph
 from memprof.record.guard import Guard
 from memprof.record.patches import Patches
 from memprof.record.scopes import OpenPhase, Scope, Scopes
@@ -21,20 +22,33 @@ PARAMETER = LABEL["parameter"]
 Optimizer = torch.optim.Optimizer
 
 
+@dataclass(slots=True)
+class Seen:
+    """An optimizer's state when it was last labelled.
+
+    Attributes:
+        held: ids of the allocations under its tensors.
+        settled: the change that a step made which brought no others.
+    """
+
+    held: tuple[tuple[int, ...], ...] = ()
+    settled: object = None
+
+
 class Optimizers:
     """Hooks on every optimizer's step: a phase around it, labels after it."""
 
     def __init__(
-        self, storages: Storages, scopes: Scopes, backward: Backward, facts: Facts, guard: Guard
+        self, storages: Storages, scopes: Scopes, graph: Graph, facts: Facts, guard: Guard
     ) -> None:
         self._storages = storages
         self._scopes = scopes
-        self._backward = backward
+        self._graph = graph
         self._facts = facts
         self._guard = guard
         self._number = facts.number
-        self._open: dict[int, tuple[OpenPhase, int]] = {}
-        self._seen: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+        self._open: dict[int, tuple[OpenPhase, Any]] = {}
+        self._seen: weakref.WeakKeyDictionary[Optimizer, Seen] = weakref.WeakKeyDictionary()
 
     def install(self, patches: Patches) -> None:
         """Registers the hooks; undoing `patches` removes them."""
@@ -55,7 +69,7 @@ class Optimizers:
             if optimizer not in self._seen:
                 self.label_parameters(scope, optimizer)
             phase = self._scopes.begin(scope, "optimizer")
-            self._open[id(optimizer)] = (phase, self._storages.next_id())
+            self._open[id(optimizer)] = (phase, self._storages.mark())
         except Exception as error:
             self._guard.note(error, "optimizer step")
 
@@ -64,30 +78,44 @@ class Optimizers:
             return
         try:
             scope = self._scopes.current()
-            phase, first = self._open.pop(id(optimizer), (None, 0))
-            if optimizer not in self._seen or self._storages.any_born_since(first):
-                self.label_state(scope, optimizer)
+            phase, mark = self._open.pop(id(optimizer), (None, 0))
+            change = self._storages.change_since(mark)
             if optimizer not in self._seen:
-                self._seen.add(optimizer)
+                self._seen[optimizer] = Seen()
+                self._label(scope, optimizer, change)
                 self._facts.optimizer(optimizer)
+            elif change is not None and change != self._seen[optimizer].settled:
+                self._label(scope, optimizer, change)
             if phase is not None:
                 self._scopes.end(scope, phase)
             self._scopes.turn()
         except Exception as error:
             self._guard.note(error, "optimizer state")
 
+    def _label(self, scope: Scope, optimizer: Optimizer, change: object) -> None:
+        """Labels the state; a step that left it where it was need not be looked at again."""
+        self.label_state(scope, optimizer)
+        held = tuple(
+            tuple(known.allocation for known in self._storages.known_under(tensor))
+            for state in list(optimizer.state.values())
+            for _, tensor in tensors_in(state)
+        )
+        seen = self._seen[optimizer]
+        seen.settled = change if held == seen.held else None
+        seen.held = held
+
     def label_parameters(self, scope: Scope, optimizer: Optimizer) -> None:
         """Labels the parameters that an optimizer updates, and their gradients."""
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 self._storages.label(parameter, PARAMETER, scope)
-                self._backward.label_gradient(parameter, scope)
+                self._graph.label_gradient(parameter, scope)
 
     def label_state(self, scope: Scope, optimizer: Optimizer, *, named: bool = True) -> None:
         """Labels every tensor of the state by the parameter it belongs to and its own key."""
         for group in optimizer.param_groups:
             for parameter in group["params"]:
-                self._backward.label_gradient(parameter, scope)
+                self._graph.label_gradient(parameter, scope)
         for parameter, state in list(optimizer.state.items()):
             owner, module = self._known(parameter)
             for path, tensor in tensors_in(state):
@@ -96,8 +124,5 @@ class Optimizers:
 
     def _known(self, parameter: object) -> tuple[str, int]:
         """A parameter's name and module, as far as they are known."""
-        for storage in storages_of(parameter):
-            ref = self._storages.live.get(storage._cdata)
-            if ref is not None and ref.name:
-                return self._facts.text(ref.name), ref.module
-        return "", 0
+        name, module = self._storages.name_of(parameter)
+        return (self._facts.text(name), module) if name else ("", 0)

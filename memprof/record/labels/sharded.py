@@ -7,8 +7,8 @@ from itertools import takewhile
 from types import ModuleType
 from typing import Any, Final
 
-from memprof.record.autograd import GRADIENT, Backward
 from memprof.record.facts import Facts
+from memprof.record.graph import GRADIENT
 from memprof.record.guard import Guard
 from memprof.record.patches import Patches
 from memprof.record.scopes import Scopes
@@ -31,26 +31,29 @@ class ShardedWeights:
         self,
         storages: Storages,
         scopes: Scopes,
-        backward: Backward,
         facts: Facts,
         guard: Guard,
         patches: Patches,
     ) -> None:
         self._storages = storages
         self._scopes = scopes
-        self._backward = backward
         self._facts = facts
         self._guard = guard
         self._patches = patches
 
-    def install_parameters(self, module: ModuleType) -> None:
-        """Wraps the class that shards and gathers one parameter."""
+    def watched(self) -> dict[str, Callable[[ModuleType], None]]:
+        """The modules of PyTorch's to be patched when the program imports them."""
+        return {
+            PARAM_MODULE: self._guard(self._install_parameters),
+            GROUP_MODULE: self._guard(self._install_groups),
+        }
+
+    def _install_parameters(self, module: ModuleType) -> None:
         patch = self._patches.replace
         patch(module.FSDPParam, "init_unsharded_param", self._after(self._label_gathered))
         patch(module.FSDPParam, "to_accumulated_grad_if_needed", self._after(self._label_kept))
 
-    def install_groups(self, module: ModuleType) -> None:
-        """Wraps the function that reduces the gradients of a group of parameters."""
+    def _install_groups(self, module: ModuleType) -> None:
         self._patches.replace(module, "foreach_reduce", self._wrap_reduce)
 
     def _after(self, label: Callable[[Any], None]) -> Callable[..., Any]:
@@ -114,8 +117,8 @@ class ShardedWeights:
             self._guard.note(error, "fully_shard gradients")
 
     def _name_of(self, sharded: Any) -> tuple[str, int]:
-        known = self._backward.known(sharded)
-        return (self._facts.text(known.name), known.module) if known else ("", 0)
+        name, module = self._storages.name_of(sharded)
+        return self._facts.text(name), module
 
 
 def _common_name(names: list[str]) -> str:

@@ -1,0 +1,1 @@
+"""The allocator observer: sees every allocation and free, also inside operators and graphs."""

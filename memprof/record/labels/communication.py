@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 from torch import distributed
 
+from memprof.record.containers import storages_of
 from memprof.record.exchanges import Exchanges
 from memprof.record.guard import Guard
 from memprof.record.patches import Patches
@@ -38,7 +39,7 @@ class Communication:
 
     def install(self, patches: Patches) -> None:
         """Wraps the two calls in which the reducer of data parallel training makes buckets."""
-        Exchanges(self._exchanged, self._guard).install(patches)
+        Exchanges(self._exchanged, self._storages.exchanging, self._guard).install(patches)
         reducer = getattr(distributed, "Reducer", None)
         if reducer is not None:
             patches.replace(reducer, "__init__", self._wrap_buckets)
@@ -50,6 +51,8 @@ class Communication:
         for value in (args, result):
             for tensor in _tensors(value):
                 self._storages.label(tensor, kind, scope)
+                for storage in storages_of(tensor):
+                    self._storages.follow(storage)
 
     def _wrap_buckets(self, make: Callable[..., Any]) -> Callable[..., Any]:
         def making(reducer: Any, *args: Any, **kwargs: Any) -> Any:

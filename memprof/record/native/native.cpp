@@ -270,6 +270,12 @@ PyObject* py_leave(PyObject*, PyObject*) {
 
 at::CallbackHandle op_callback = 0;
 
+// observed() -> whether somebody is told what this thread allocates and frees
+PyObject* py_observed(PyObject*, PyObject*) {
+  return PyBool_FromLong(
+      c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE) != nullptr);
+}
+
 // start(stack_bytes, ops): an empty ledger; threads enroll after it
 PyObject* py_start(PyObject*, PyObject* args) {
   int ops = 0;
@@ -315,6 +321,7 @@ PyMethodDef methods[] = {
     {"forget", py_forget, METH_NOARGS, ""},
     {"enroll", py_enroll, METH_NOARGS, ""},
     {"leave", py_leave, METH_NOARGS, ""},
+    {"observed", py_observed, METH_NOARGS, ""},
     {"take", py_take, METH_NOARGS, ""},
     {"counts", py_counts, METH_NOARGS, ""},
     {"next_id", py_next_id, METH_NOARGS, ""},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
 
 FOREIGN = -1
 AGAIN = 1 << 8
+
+
+class Followed(weakref.ref[torch.UntypedStorage]):
+    """A storage that may end on a thread that nobody observes."""
+
+    __slots__ = ("address", "key")
+
+    key: int
+    address: int
 
 
 class NativeStorages(Storages):
@@ -36,6 +47,7 @@ class NativeStorages(Storages):
         super().__init__(journal, stack_bytes, place)
         self._native = native
         self._emptied: dict[int, tuple[int, ...]] = {}
+        self._followed: dict[int, Followed] = {}
         self.next_id = native.next_id
 
     def mark(self) -> tuple[int, ...]:
@@ -51,6 +63,34 @@ class NativeStorages(Storages):
     def alive_since(self, first: int) -> list[tuple[int, int]]:
         """Id and labels of what is alive and was allocated from the id `first` on, in order."""
         return sorted([*super().alive_since(first), *self._native.alive_since(first)])
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """While a library exchanges data: what it allocates for itself is not noted.
+
+        It would free that on threads of its own, where nobody looks.
+        """
+        observed = self._native.leave()
+        try:
+            yield
+        finally:
+            if observed:
+                self._native.enroll()
+
+    def follow(self, storage: torch.UntypedStorage) -> None:
+        """Sees to it that a storage's end is noted on whatever thread it comes."""
+        known = self._followed.get(storage._cdata)
+        if known is None or known.address != storage.data_ptr():
+            followed = Followed(storage, self._ended)
+            followed.key, followed.address = storage._cdata, storage.data_ptr()
+            self._followed[followed.key] = followed
+
+    def _ended(self, followed: weakref.ref[torch.UntypedStorage]) -> None:
+        assert isinstance(followed, Followed)
+        if self._followed.get(followed.key) is followed:
+            del self._followed[followed.key]
+            if not self._native.observed():
+                self._native.died(followed.address)
 
     def known_under(self, value: object) -> Sequence[StorageRef | Known]:
         """What is known of the storages under a tensor."""
@@ -95,6 +135,8 @@ class NativeStorages(Storages):
         if storage.nbytes():
             allocation, _, *labelled = before
             self._native.continues(storage._cdata, allocation, *labelled)
+            if storage._cdata in self._followed:
+                self.follow(storage)
         else:
             self._emptied[storage._cdata] = before
 

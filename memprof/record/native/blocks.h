@@ -38,15 +38,6 @@ class Blocks {
     return slot.block;
   }
 
-  template <typename Visit>
-  void each(Visit visit) const {
-    for (const Slot& slot : slots_) {
-      if (slot.address) {
-        visit(slot.block);
-      }
-    }
-  }
-
   // Closes the hole by moving back what had to make way for the erased block.
   void erase(Address address) {
     size_t hole = place_of(address);
@@ -62,6 +53,15 @@ class Blocks {
       }
     }
     slots_[hole] = Slot{};
+  }
+
+  template <typename Visit>
+  void each(Visit visit) const {
+    for (const Slot& slot : slots_) {
+      if (slot.address) {
+        visit(slot.block);
+      }
+    }
   }
 
   void clear() {

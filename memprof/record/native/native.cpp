@@ -28,17 +28,26 @@ auto with_ledger(Work work) {
   return work(book);
 }
 
-// label(storage, tensor or 0, kind, name, module) -> 0, -1 if not the allocator's, -2 if no memory
+// Whether somebody reported the memory at an address, such as that which processes share.
+bool is_reported(Address address) {
+  return with_ledger([&](Ledger& book) { return book.live.find(address) != nullptr; });
+}
+
+// label(storage, tensor or 0, kind, name, module) -> 0, -1 if nobody reports it, -2 if no memory
 PyObject* py_label(PyObject*, PyObject* const* args, Py_ssize_t) {
   c10::StorageImpl* storage = storage_at(args[0]);
   const Address address = memory_of(storage);
-  if (!address || !comes_from_allocator(*storage)) {
-    return PyLong_FromLong(address ? kForeign : kNoMemory);
+  if (!address) {
+    return PyLong_FromLong(kNoMemory);
+  }
+  Thread& here = this_thread();
+  if (!(here.observed && comes_from_allocator(*storage)) && !is_reported(address)) {
+    return PyLong_FromLong(kForeign);
   }
   const auto* tensor = static_cast<c10::TensorImpl*>(PyLong_AsVoidPtr(args[1]));
   const auto kind = uint32_t(PyLong_AsUnsignedLong(args[2]));
   const auto name = uint32_t(PyLong_AsLong(args[3])), module = uint32_t(PyLong_AsLong(args[4]));
-  append_label(this_thread(), *storage, tensor, kind, name, module);
+  append_label(here, *storage, tensor, kind, name, module);
   return PyLong_FromLong(0);
 }
 
@@ -81,7 +90,7 @@ PyObject* py_label_gradients(PyObject*, PyObject* const* args, Py_ssize_t) {
       continue;
     }
     const Address address = plain_memory_of(gradient), of_leaf = plain_memory_of(leaf);
-    if (address && of_leaf && is_whole(gradient)) {
+    if (here.observed && address && of_leaf && is_whole(gradient)) {
       const int32_t text = tensor_text(here, *gradient.unsafeGetTensorImpl());
       here.append(kLike, address, paired(kind, text), of_leaf);
     } else {
@@ -132,6 +141,22 @@ PyObject* py_alive_since(PyObject*, PyObject* first) {
     PyList_SET_ITEM(list, Py_ssize_t(i), pair);
   }
   return list;
+}
+
+// unlabelled_like(kind) -> whether a block without a label has the size of one of a kind, half or twice
+PyObject* py_unlabelled_like(PyObject*, PyObject* kind) {
+  const auto label = uint32_t(PyLong_AsUnsignedLong(kind));
+  std::unordered_set<int64_t> sizes;
+  bool any = false;
+  with_ledger([&](Ledger& book) {
+    book.live.each([&](const Block& block) {
+      if (block.labels >> label & 1) {
+        sizes.insert({block.bytes / 2, block.bytes, block.bytes * 2});
+      }
+    });
+    book.live.each([&](const Block& block) { any |= !block.labels && sizes.count(block.bytes); });
+  });
+  return PyBool_FromLong(any);
 }
 
 // existed(storage, found) -> whether its memory is the allocator's, and so from now on in the ledger
@@ -255,6 +280,7 @@ PyObject* py_enroll(PyObject*, PyObject*) {
   }
   enrolled() = std::make_shared<Observer>();
   c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, enrolled());
+  this_thread().observed = true;
   Py_RETURN_TRUE;
 }
 
@@ -265,6 +291,7 @@ PyObject* py_leave(PyObject*, PyObject*) {
     c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
   }
   enrolled().reset();
+  this_thread().observed = false;
   return PyBool_FromLong(ours);
 }
 
@@ -328,6 +355,7 @@ PyMethodDef methods[] = {
     {"died", py_died, METH_O, ""},
     {"known", py_known, METH_O, ""},
     {"alive_since", py_alive_since, METH_O, ""},
+    {"unlabelled_like", py_unlabelled_like, METH_O, ""},
     FAST("existed", py_existed),
     FAST("since", py_since),
     FAST("place", py_place),

@@ -143,7 +143,7 @@ def test_a_forked_child_goes_on_unrecorded() -> None:
     assert (seen[1234], seen[2345], seen[4321]) == (1, 1, 0)
 
 
-def test_the_programs_own_profiler_is_a_gap_and_said_so() -> None:
+def test_the_programs_own_profiler_is_stood_in_for_and_said_so() -> None:
     before = torch.empty(11_111, dtype=torch.uint8)
     with memprof.trace() as traced:
         gone = torch.empty(22_222, dtype=torch.uint8)
@@ -159,10 +159,8 @@ def test_the_programs_own_profiler_is_a_gap_and_said_so() -> None:
     )
     assert ends[11_111] < events
     assert ends[22_222] < events
-    assert 33_333 not in ends
+    assert ends[33_333] < events
     assert ends[stays.nbytes] == ends[after.nbytes] == events
-    (place,) = np.flatnonzero(trace.allocations.nbytes == 44_444)
-    assert ORIGINS[trace.allocations.origin[place]] == "found"
     assert "profiler" in {remark.code for remark in trace.warnings}
     assert any("empty" in event.key for event in profiled.key_averages())
 

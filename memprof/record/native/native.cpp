@@ -297,6 +297,11 @@ PyObject* py_leave(PyObject*, PyObject*) {
 
 at::CallbackHandle op_callback = 0;
 
+// mute(on) -> whether it was: a muted thread's allocations are not noted, its frees are
+PyObject* py_mute(PyObject*, PyObject* on) {
+  return PyBool_FromLong(std::exchange(this_thread().muted, on == Py_True));
+}
+
 // observed() -> whether somebody is told what this thread allocates and frees
 PyObject* py_observed(PyObject*, PyObject*) {
   return PyBool_FromLong(
@@ -348,6 +353,7 @@ PyMethodDef methods[] = {
     {"forget", py_forget, METH_NOARGS, ""},
     {"enroll", py_enroll, METH_NOARGS, ""},
     {"leave", py_leave, METH_NOARGS, ""},
+    {"mute", py_mute, METH_O, ""},
     {"observed", py_observed, METH_NOARGS, ""},
     {"take", py_take, METH_NOARGS, ""},
     {"counts", py_counts, METH_NOARGS, ""},

@@ -89,7 +89,7 @@ class Observer final : public ProfilerStateBase {
     if (bytes < 0) {
       ++here.died;
       here.append(kDeath, Address(address));
-    } else {
+    } else if (!here.muted) {
       ++here.born;
       here.born_bytes += bytes;
       birth(here, Address(address), bytes, device);

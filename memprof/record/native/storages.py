@@ -72,12 +72,11 @@ class NativeStorages(Storages):
 
         It would free that on threads of its own, where nobody looks.
         """
-        observed = self._native.leave()
+        was = self._native.mute(True)
         try:
             yield
         finally:
-            if observed:
-                self._native.enroll()
+            self._native.mute(was)
 
     def follow(self, storage: torch.UntypedStorage) -> None:
         """Sees to it that a storage's end is noted on whatever thread it comes."""

@@ -1,26 +1,25 @@
 """Calls back after every operator that exchanges data with other processes.
 
-PyTorch looks for a kernel of an operator along a list of keys. Under one of them, where these
-operators have none, stands a function of ours that calls the kernel it would have found, so that
-collectives started from C++ are seen as well and other operators cost nothing.
+PyTorch looks for a kernel of an operator along a list of keys. Under the one that every call
+passes last, also in inference mode, stands a function of ours that calls the kernel it would have
+found, so that collectives started from C++ are seen as well and other operators cost nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import torch
-from torch.distributed import distributed_c10d
 
 from memprof.record.guard import Guard
 from memprof.record.patches import Patches
 
-Exchanged = Callable[[str, Any, Any], None]  # the operator's name, its arguments, its result
+Exchanged = Callable[[Any, Any, Any], None]  # the operator, its arguments, its result
 
 _NAMESPACES: Final = ("c10d", "_c10d_functional", "_dtensor")
-_KEY: Final = "ADInplaceOrView"
+_KEY: Final = "BackendSelect"
 Library: Any = torch.library.Library
 
 
@@ -43,13 +42,12 @@ class Exchanges:
 
     def install(self, patches: Patches) -> None:
         """Waits for the first process group; undoing `patches` removes the kernels."""
-        if not torch.distributed.is_available():
-            return
         patches.on_undo(self._remove)
         if torch.distributed.is_initialized():
             self._guard(self._register)()
         else:
-            patches.replace(distributed_c10d, "_new_process_group_helper", self._wrap_group)
+            c10d = torch.distributed.distributed_c10d
+            patches.replace(c10d, "_new_process_group_helper", self._wrap_group)
 
     def _wrap_group(self, make: Callable[..., Any]) -> Callable[..., Any]:
         def make_group(*args: Any, **kwargs: Any) -> Any:
@@ -69,14 +67,11 @@ class Exchanges:
                 library.impl(name, self._kernel(operator), _KEY, with_keyset=True)
 
     def _kernel(self, operator: Any) -> Callable[..., Any]:
-        name = operator._schema.name
-        own = name.startswith("c10d::")  # its results are its arguments; the rest is the library's
-
         def exchange(keys: Any, *args: Any, **kwargs: Any) -> Any:
-            with self._around() if own else nullcontext():
+            with self._around():
                 result = operator.redispatch(keys & self._after, *args, **kwargs)
             try:
-                self._exchanged(name, args, result)
+                self._exchanged(operator, args, result)
             except Exception as error:
                 self._guard.note(error, "exchange")
             return result

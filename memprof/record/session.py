@@ -179,9 +179,7 @@ class Session:
             "live_bytes": self.live_bytes(),
             **self._recorder.counts(),
         }
-        live = dict(self.storages.live)
-        self.storages.live.clear()
-        live.clear()
+        self.storages.forget()
         _active = None
         return self.journal.close(summary)
 

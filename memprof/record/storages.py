@@ -237,8 +237,18 @@ class Storages:
         """While a library exchanges data: what it allocates for itself is not noted."""
         yield
 
+    def born_in_exchange(self, tensor: torch.Tensor, op: int, scope: Scope) -> None:
+        """Notes the result of an exchange unless it is known."""
+        self.born(tensor, op, scope)
+
     def follow(self, storage: torch.UntypedStorage) -> None:
         """Sees to it that a storage's end is noted on whatever thread it comes."""
+
+    def forget(self) -> None:
+        """Lets go of every storage: what ends from now on is not noted."""
+        live = dict(self.live)
+        self.live.clear()
+        live.clear()
 
     def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
         """Labels again even what has the label: the user's latest word counts."""

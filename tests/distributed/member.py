@@ -10,6 +10,7 @@ allocator take what they keep, then traced by each recorder.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import sys
@@ -35,12 +36,18 @@ RECORDERS = ("native", "dispatch")
 
 @dataclass
 class Account:
-    """What one process says of itself, in bytes; `facts` are what the program noted."""
+    """What one process says of itself, in bytes; `facts` are what the program noted.
+
+    `results` and `untraced_results` are hashes of what the program computed, with and without a
+    recording.
+    """
 
     claims: list[Claim] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
     true_peak: int = 0
     true_end: int = 0
+    results: list[str] = field(default_factory=list)
+    untraced_results: list[str] = field(default_factory=list)
 
 
 class Member:
@@ -108,6 +115,12 @@ class Member:
         self.saved.append(bytes_of(own))
         kept.clear()  # the graph keeps `pack`, and so this
 
+    def computed(self, *tensors: torch.Tensor) -> None:
+        """Notes what the program has computed, to be the same with and without a recording."""
+        for tensor in tensors:
+            plain = local(tensor.detach()).contiguous().numpy()
+            self.account.results.append(hashlib.sha256(plain.tobytes()).hexdigest())
+
     def fact(self, name: str, value: int) -> None:
         self.account.facts[name] = value
 
@@ -153,11 +166,12 @@ def main(group: str, folder: str, library: str) -> None:
     distributed.init_process_group("gloo", store, LIMIT, world_size=world, rank=rank)
     counter = Counter(Path(library))
     for name, program in GROUPS[group].items():
-        saved = run(program.run, Member(Path(), counter, [], ""))
+        untraced = run(program.run, Member(Path(), counter, [], ""))
         for recorder in RECORDERS:
             own = Path(folder, f"{name}, {recorder}")
             own.mkdir(exist_ok=True)
-            member = Member(own, counter, list(saved), recorder)
+            member = Member(own, counter, list(untraced.saved), recorder)
+            member.account.untraced_results = untraced.account.results
             run(program.run, member)
             account = json.dumps(asdict(member.account))
             Path(own, f"account.rank{rank}.json").write_text(account)
@@ -165,10 +179,10 @@ def main(group: str, folder: str, library: str) -> None:
     distributed.destroy_process_group()
 
 
-def run(program: Callable[[Member], None], member: Member) -> list[int]:
+def run(program: Callable[[Member], None], member: Member) -> Member:
     torch.manual_seed(0)
     program(member)
-    return member.saved
+    return member
 
 
 if __name__ == "__main__":

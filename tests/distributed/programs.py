@@ -81,6 +81,7 @@ def data_parallel(member: Member, *, view: bool) -> None:
         member.fact("buckets", len(buckets))
         wrapped(batch()).sum().backward()
         hold_what_all_do(member, wrapped, optimizer)
+        member.computed(*wrapped.parameters())
 
 
 def begun_before(member: Member, wrap: Callable[[nn.Sequential], nn.Module]) -> None:
@@ -101,6 +102,7 @@ def begun_before(member: Member, wrap: Callable[[nn.Sequential], nn.Module]) -> 
         buckets = bucket_bytes(module) if isinstance(module, DistributedDataParallel) else []
         member.holds("communication", *gathered(module), and_bytes=sum(buckets))
         optimizer.step()
+    member.computed(*module.parameters())
 
 
 def bucket_bytes(wrapped: DistributedDataParallel) -> list[int]:
@@ -123,6 +125,7 @@ def compressed(member: Member) -> None:
             optimizer.zero_grad()
         member.holds("communication", and_bytes=sum(bucket_bytes(wrapped)))
         member.fact("half_bytes", sum(bucket_bytes(wrapped)) // 2)
+        member.computed(*wrapped.parameters())
 
 
 def zero_redundancy(member: Member) -> None:
@@ -142,6 +145,7 @@ def zero_redundancy(member: Member) -> None:
         member.fact("state_bytes", bytes_of(states(optimizer.optim)))
         member.fact("parameters", len(list(wrapped.parameters())))
         member.fact("weight_bytes", bytes_of(wrapped.parameters()))
+        member.computed(*wrapped.parameters())
 
 
 def shard(module: nn.Sequential, **options: Any) -> nn.Sequential:
@@ -216,6 +220,7 @@ def fully_sharded(member: Member, *, in_place: bool = False) -> None:
             optimizer.step()
             optimizer.zero_grad()
             member.holds("gradients")
+        member.computed(*module.parameters())
 
 
 def fully_sharded_accumulating(member: Member) -> None:
@@ -240,6 +245,8 @@ def fully_sharded_accumulating(member: Member) -> None:
         module.set_requires_gradient_sync(False)
         module(batch()).sum().backward()
         member.holds("gradients", *full_gradients(module))
+        module.reshard()
+        member.computed(*module.parameters())
 
 
 def full_gradients(module: nn.Module) -> Iterator[torch.Tensor | None]:
@@ -271,6 +278,7 @@ def tensor_parallel(member: Member) -> None:
             member.holds("communication")
             optimizer.step()
             optimizer.zero_grad()
+        member.computed(*module.parameters())
 
 
 def pipeline(member: Member) -> None:
@@ -294,6 +302,7 @@ def pipeline(member: Member) -> None:
             optimizer.zero_grad()
         member.holds("weights", *module.parameters())
         member.holds("optimizer_state", *states(optimizer))
+        member.computed(*module.parameters())
 
 
 def receive_buffers(stage: PipelineStage) -> Iterator[torch.Tensor]:
@@ -327,6 +336,22 @@ def collectives(member: Member) -> None:
         distributed.all_gather_object(objects, "x" * (OBJECT_BYTES - 1000))
         exchanged = (mine, summed, sent, *pieces, swapped, scattered, wide, turned)
         member.holds("communication", *exchanged)
+        member.computed(*exchanged)
+
+
+def exchanging_in_inference(member: Member) -> None:
+    """Collectives where autograd is off altogether, as in tensor parallel generation."""
+    functional = torch.ops._c10d_functional
+    with member.traced(), torch.inference_mode():
+        mine = torch.ones(10_000)
+        summed = functional.wait_tensor(functional.all_reduce(mine, "sum", group_name()))
+        wide = functional.all_gather_into_tensor(mine, member.world, group_name())
+        functional.wait_tensor(wide)
+        part = functional.reduce_scatter_tensor(wide, "sum", member.world, group_name())
+        exchanged = (mine, summed, wide, functional.wait_tensor(part))
+        distributed.all_reduce(mine)
+        member.holds("communication", *exchanged)
+        member.computed(*exchanged)
 
 
 def group_name() -> str:
@@ -377,6 +402,7 @@ GROUPS = {
         "tensor parallel": Program(tensor_parallel),
         "pipeline": Program(pipeline),
         "collectives": Program(collectives, gloo_copies=4 * OBJECT_BYTES),
+        "collectives in inference": Program(exchanging_in_inference, gloo_copies=160_000),
     },
 }
 PROGRAMS = {name: program for group in GROUPS.values() for name, program in group.items()}

@@ -30,7 +30,7 @@ def test_categories_hold_what_the_objects_hold(ranks_of: RanksOf, program: str) 
         wrong = [claim for claim in claims if claim.measured != claim.expected]
         assert not wrong, rank.number
         claimed = {claim.category for claim in claims if claim.expected}
-        assert claimed >= ({"communication"} if program == "collectives" else TRAINING)
+        assert claimed >= ({"communication"} if "collectives" in program else TRAINING)
         assert ("communication" in claimed) != (program == "DDP, gradients in buckets")
 
 
@@ -39,7 +39,14 @@ def test_little_is_unattributed_and_nothing_fails(ranks_of: RanksOf, program: st
     for rank in ranks_of(program):
         peak = rank.analysis.device("cpu").peak
         assert peak.by_category["unattributed"] < UNATTRIBUTED * peak.requested_bytes
-        assert not [remark for remark in rank.analysis.trace.warnings if "error" in remark.code]
+        assert not rank.analysis.trace.warnings
+
+
+@every_program
+def test_a_recording_changes_no_result(ranks_of: RanksOf, program: str) -> None:
+    for rank in ranks_of(program):
+        assert len(rank.account.results) > 3
+        assert rank.account.results == rank.account.untraced_results
 
 
 @pytest.mark.parametrize("program", [name for name in PROGRAMS if not PROGRAMS[name].late])

@@ -39,20 +39,21 @@ class Communication:
 
     def install(self, patches: Patches) -> None:
         """Wraps the two calls in which the reducer of data parallel training makes buckets."""
-        Exchanges(self._exchanged, self._storages.exchanging, self._guard).install(patches)
-        reducer = getattr(distributed, "Reducer", None)
-        if reducer is not None:
+        if distributed.is_available():
+            Exchanges(self._exchanged, self._storages.exchanging, self._guard).install(patches)
+            reducer = vars(distributed)["Reducer"]
             patches.replace(reducer, "__init__", self._wrap_buckets)
             patches.replace(reducer, "_rebuild_buckets", self._wrap_buckets)
 
-    def _exchanged(self, operator: str, args: Any, result: Any) -> None:
+    def _exchanged(self, operator: Any, args: Any, result: Any) -> None:
         scope = self._scopes.current()
-        kind = COMMUNICATION if operator in _RECEIVES else EXCHANGED
-        for value in (args, result):
-            for tensor in _tensors(value):
-                self._storages.label(tensor, kind, scope)
-                for storage in storages_of(tensor):
-                    self._storages.follow(storage)
+        kind = COMMUNICATION if operator._schema.name in _RECEIVES else EXCHANGED
+        for tensor in _tensors(result):
+            self._storages.born_in_exchange(tensor, self._number(str(operator)), scope)
+        for tensor in _tensors((args, result)):
+            self._storages.label(tensor, kind, scope)
+            for storage in storages_of(tensor):
+                self._storages.follow(storage)
 
     def _wrap_buckets(self, make: Callable[..., Any]) -> Callable[..., Any]:
         def making(reducer: Any, *args: Any, **kwargs: Any) -> Any:

@@ -178,6 +178,17 @@ PyObject* py_existed(PyObject*, PyObject* const* args, Py_ssize_t) {
   Py_RETURN_TRUE;
 }
 
+// noted_late(storage): what a muted thread has just allocated
+PyObject* py_noted_late(PyObject*, PyObject* of) {
+  c10::StorageImpl* storage = storage_at(of);
+  const Address address = memory_of(storage);
+  if (address && comes_from_allocator(*storage) && !is_reported(address)) {
+    c10::reportMemoryUsageToProfiler(reinterpret_cast<void*>(address), int64_t(storage->nbytes()),
+                                     0, 0, storage->device());
+  }
+  Py_RETURN_NONE;
+}
+
 // died(address): what lived there is gone, and its end was not reported
 PyObject* py_died(PyObject*, PyObject* address) {
   this_thread().append(kDeath, Address(PyLong_AsVoidPtr(address)));
@@ -302,10 +313,10 @@ PyObject* py_mute(PyObject*, PyObject* on) {
   return PyBool_FromLong(std::exchange(this_thread().muted, on == Py_True));
 }
 
-// observed() -> whether somebody is told what this thread allocates and frees
+// observed() -> whether what this thread frees is reported to an observer of ours
 PyObject* py_observed(PyObject*, PyObject*) {
-  return PyBool_FromLong(
-      c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE) != nullptr);
+  auto* slot = c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE);
+  return PyBool_FromLong(dynamic_cast<Observer*>(slot) != nullptr);
 }
 
 // start(stack_bytes, ops): an empty ledger; threads enroll after it
@@ -358,6 +369,7 @@ PyMethodDef methods[] = {
     {"take", py_take, METH_NOARGS, ""},
     {"counts", py_counts, METH_NOARGS, ""},
     {"next_id", py_next_id, METH_NOARGS, ""},
+    {"noted_late", py_noted_late, METH_O, ""},
     {"died", py_died, METH_O, ""},
     {"known", py_known, METH_O, ""},
     {"alive_since", py_alive_since, METH_O, ""},

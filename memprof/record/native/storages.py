@@ -78,6 +78,10 @@ class NativeStorages(Storages):
         finally:
             self._native.mute(was)
 
+    def born_in_exchange(self, tensor: torch.Tensor, op: int, scope: Scope) -> None:
+        """Notes the result of an exchange unless it is known."""
+        self._native.noted_late(tensor.untyped_storage()._cdata)
+
     def follow(self, storage: torch.UntypedStorage) -> None:
         """Sees to it that a storage's end is noted on whatever thread it comes."""
         known = self._followed.get(storage._cdata)
@@ -85,6 +89,11 @@ class NativeStorages(Storages):
             followed = Followed(storage, self._ended)
             followed.key, followed.address = storage._cdata, storage.data_ptr()
             self._followed[followed.key] = followed
+
+    def forget(self) -> None:
+        """Lets go of every storage: what ends from now on is not noted."""
+        self._followed.clear()
+        super().forget()
 
     def _ended(self, followed: weakref.ref[torch.UntypedStorage]) -> None:
         assert isinstance(followed, Followed)
@@ -138,13 +147,12 @@ class NativeStorages(Storages):
 
     def renew(self, storage: torch.UntypedStorage, before: Any, op: int, scope: Scope) -> None:
         """Lets a storage's new memory go on from its old; the allocator reported both."""
+        self._followed.pop(storage._cdata, None)
         if isinstance(before, StorageRef):
             before = self._gone(before)
         if storage.nbytes():
             allocation, _, *labelled = before
             self._native.continues(storage._cdata, allocation, *labelled)
-            if storage._cdata in self._followed:
-                self.follow(storage)
         else:
             self._emptied[storage._cdata] = before
 

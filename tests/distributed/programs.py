@@ -115,7 +115,7 @@ def bucket_bytes(wrapped: DistributedDataParallel) -> list[int]:
 def compressed(member: Member) -> None:
     """A hook that sends gradients in half precision: one more buffer a bucket, for a moment."""
     with member.traced():
-        wrapped = DistributedDataParallel(model())
+        wrapped = DistributedDataParallel(model(), bucket_cap_mb=25)  # one bucket
         wrapped.register_comm_hook(None, fp16_compress_hook)
         optimizer = torch.optim.AdamW(wrapped.parameters())
         for _ in range(STEPS):

@@ -12,7 +12,8 @@ from textwrap import dedent
 import pytest
 
 from memprof.trace import Trace, load
-from tests.cli.terminal import environment
+from tests.cli.terminal import environment, memprof
+from tests.distributed.member import RECORDERS
 
 TRAIN = """
     import torch
@@ -51,12 +52,12 @@ SPAWN = """
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def launched(*words: str, folder: Path) -> tuple[int, str, str]:
+def launched(*words: str, folder: Path, **more: str) -> tuple[int, str, str]:
     """Runs a program and all processes that it starts; its exit code and its two streams."""
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=folder,
-        env=environment(),
+        env=environment(**more),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -75,25 +76,25 @@ def names_in(trace: Trace) -> set[str]:
     return {trace.strings[number] for number in trace.labels.name}
 
 
-@pytest.mark.parametrize("options", [("-o", "trace.json"), ()], ids=["named", "default"])
-def test_torchrun(options: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_torchrun(recorder: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(dedent(TRAIN))
-    command = ("-m", "memprof", "run", *options, "--", "train.py")
-    code, _, stderr = launched(*TORCHRUN, *command, folder=tmp_path)
+    command = ("-m", "memprof", "run", "-o", "trace.json", "--", "train.py")
+    code, _, stderr = launched(*TORCHRUN, *command, folder=tmp_path, MEMPROF_RECORDER=recorder)
     assert code == 0, stderr
-    written = sorted(tmp_path.glob("*.json"), key=lambda path: path.name[-10:])
-    assert [path.name[-11:] for path in written] == [".rank0.json", ".rank1.json"]
-    assert not options or {path.name for path in written} == {
-        "trace.rank0.json",
-        "trace.rank1.json",
-    }
-    for rank, path in enumerate(written):
-        trace = load(path)
+    written = [path.name for path in sorted(tmp_path.glob("*.json"))]
+    assert written == ["trace.rank0.json", "trace.rank1.json"]
+    for rank, name in enumerate(written):
+        trace = load(tmp_path / name)
         assert trace.complete
-        assert trace.header["rank"] == rank
+        assert (trace.header["rank"], trace.header["recorder"]) == (rank, recorder)
         assert "reducer.bucket.0" in names_in(trace)
-        assert f"memprof: wrote {path.name}: peak " in stderr
-        assert f"Next: memprof report {path.name}\n" in stderr
+        assert f"memprof: wrote {name}: peak " in stderr
+        assert f"Next: memprof report {name}\n" in stderr
+        report = memprof("report", name, cwd=tmp_path)
+        assert report.returncode == 0
+        assert f"rank {rank}" in report.stdout
+        assert "communication" in report.stdout
 
 
 def test_spawned_processes_ask_their_process_group(tmp_path: Path) -> None:

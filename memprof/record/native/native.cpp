@@ -226,18 +226,26 @@ bool slot_is_ours() {
       enrolled().get();
 }
 
-// enroll() -> False where a profiler has the slot already
-PyObject* py_enroll(PyObject*, PyObject*) {
+template <typename State>
+PyObject* enroll() {
   if (slot_is_ours()) {
     c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
   }
   if (c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE)) {
     Py_RETURN_FALSE;
   }
-  enrolled() = std::make_shared<Observer>();
+  enrolled() = std::make_shared<State>();
   c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, enrolled());
   Py_RETURN_TRUE;
 }
+
+// enroll() -> False where a profiler has the slot already
+PyObject* py_enroll(PyObject*, PyObject*) { return enroll<Observer>(); }
+
+// enroll_counter(): the same, for a thread that is to be counted and not observed
+PyObject* py_enroll_counter(PyObject*, PyObject*) { return enroll<Counter>(); }
+
+PyObject* py_enrolled(PyObject*, PyObject*) { return PyBool_FromLong(slot_is_ours()); }
 
 // leave() -> whether this thread was enrolled and is no more
 PyObject* py_leave(PyObject*, PyObject*) {
@@ -251,6 +259,42 @@ PyObject* py_leave(PyObject*, PyObject*) {
 
 at::CallbackHandle op_callback = 0;
 
+// pause(whether): from now on births and deaths alone are noted, or everything again
+PyObject* py_pause(PyObject*, PyObject* whether) {
+  const bool pause = whether == Py_True;
+  if (op_callback && pause != pausing) {
+    pause ? at::disableCallback(op_callback) : at::reenableCallback(op_callback);
+  }
+  pausing = pause;
+  Py_RETURN_NONE;
+}
+
+// count(whether): begins or ends to count what the threads enrolled allocate
+PyObject* py_count(PyObject*, PyObject* whether) {
+  counting = whether == Py_True;
+  Py_RETURN_NONE;
+}
+
+// counted() -> {device: (allocations, bytes, highest rise)} since it was last asked
+PyObject* py_counted(PyObject*, PyObject*) {
+  PyObject* found = PyDict_New();
+  for (int type = 0; found && type < kDeviceTypes; ++type) {
+    for (int index = 0; index < kDeviceIndices; ++index) {
+      Tally& tally = tallies[type][index];
+      if (tally.allocations) {
+        const bool cpu = c10::DeviceType(type) == c10::DeviceType::CPU;
+        const c10::Device device(c10::DeviceType(type), c10::DeviceIndex(cpu ? -1 : index));
+        const auto counts = py::reinterpret_steal<py::object>(
+            Py_BuildValue("(LLL)", (long long)tally.allocations.load(),
+                          (long long)tally.bytes.load(), (long long)tally.highest.load()));
+        PyDict_SetItemString(found, device.str().c_str(), counts.ptr());
+      }
+      tally.clear();
+    }
+  }
+  return found;
+}
+
 // start(stack_bytes, ops): an empty ledger; threads enroll after it
 PyObject* py_start(PyObject*, PyObject* args) {
   int ops = 0;
@@ -261,6 +305,7 @@ PyObject* py_start(PyObject*, PyObject* args) {
   texts().clear();
   node_types().clear();
   lost = 0;
+  pausing = counting = false;
   ++recording;
   if (ops) {
     op_callback = at::addGlobalCallback(at::RecordFunctionCallback(&op_begins, &op_ends)
@@ -295,7 +340,12 @@ PyMethodDef methods[] = {
     {"stop", py_stop, METH_NOARGS, ""},
     {"forget", py_forget, METH_NOARGS, ""},
     {"enroll", py_enroll, METH_NOARGS, ""},
+    {"enroll_counter", py_enroll_counter, METH_NOARGS, ""},
+    {"enrolled", py_enrolled, METH_NOARGS, ""},
     {"leave", py_leave, METH_NOARGS, ""},
+    {"pause", py_pause, METH_O, ""},
+    {"count", py_count, METH_O, ""},
+    {"counted", py_counted, METH_NOARGS, ""},
     {"take", py_take, METH_NOARGS, ""},
     {"counts", py_counts, METH_NOARGS, ""},
     {"next_id", py_next_id, METH_NOARGS, ""},

@@ -68,6 +68,11 @@ class DispatchRecorder:
         self._depth = torch._C._len_torch_dispatch_stack()
         for hook in self._hooks:
             hook.open = False
+        self._journal.warn(
+            "self_check",
+            "the recording was paused for the self-check: what came and went meanwhile is missing, "
+            "and what stayed was found afterwards",
+        )
         return True
 
     def resume(self) -> bool:

@@ -188,5 +188,5 @@ class SelfCheck:
 
 
 def _has_cache(kwargs: Mapping[str, Any], result: Any) -> bool:
-    named = (kwargs, result) if isinstance(result, dict) else (kwargs,)
+    named: tuple[Any, ...] = (kwargs, result) if isinstance(result, dict) else (kwargs,)
     return any(dict.get(values, name) is not None for values in named for name in CACHE_NAMES)

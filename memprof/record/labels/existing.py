@@ -41,11 +41,7 @@ class Existing:
                 self.caches.append(found)
 
     def note_births(self, storages: Storages, scope: Scope, *, found: bool = False) -> None:
-        """Notes every tensor's storage that is not known, as one from before the recording.
-
-        Args:
-            found: they came to be during the recording, where it did not look.
-        """
+        """Notes unknown storages as from before the recording, or as `found` in the midst of it."""
         for tensor in self.tensors:
             for storage in storages_of(tensor):
                 storages.existed(storage, tensor, scope, found=found)

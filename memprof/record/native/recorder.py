@@ -73,6 +73,11 @@ class NativeRecorder:
     def pause(self) -> bool:
         """Notes births and deaths alone, so that what happens meanwhile is not lost."""
         self._native.pause(True)
+        self._journal.warn(
+            "self_check",
+            "the recording was paused for the self-check: what was allocated meanwhile has its "
+            "size and its times, and no module, operator or stack",
+        )
         return True
 
     def resume(self) -> bool:

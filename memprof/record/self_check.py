@@ -102,13 +102,16 @@ class SelfCheck:
             self._advance(_CALL)
 
     def _turn(self, loop: int) -> None:
-        """Ends a step; what ends steps is settled while the first two of them are recorded."""
+        """Ends a step; begins anew where it turns out that something else ends them."""
         if threading.get_ident() != self._thread:
             return
         if self._over:
             self._resume()
             return
-        if loop > self._loop and PLAN[self._place] == "r":
+        if loop > self._loop:
+            self._counting.close()
+            self._resume()
+            self._counted.clear()
             self._loop, self._place = loop, 0
         if loop == self._loop:
             self._end_step()

@@ -98,7 +98,9 @@ def training(model: Any, given: torch.Tensor, optimizer: Any) -> Step:
     return step
 
 
-def run(step: Step, steps: int = STEPS, within: AbstractContextManager[object] | None = None) -> Any:
+def run(
+    step: Step, steps: int = STEPS, within: AbstractContextManager[object] | None = None
+) -> Any:
     """Traces so many steps; returns the recording."""
     with memprof.trace(self_check=True) as recording, within or nullcontext():
         for _ in range(steps):
@@ -175,7 +177,6 @@ def test_a_hook_that_allocates_is_found_out(monkeypatch: pytest.MonkeyPatch) -> 
     enter = Scopes.enter_module
 
     def allocating(scopes: Scopes, scope: Any, key: object, module: int) -> None:
-        torch._C._nn  # noqa: B018
         torch.empty(250)
         enter(scopes, scope, key, module)
 
@@ -247,7 +248,8 @@ def test_the_programs_own_profiler_goes_first(place: int) -> None:
             seen.append(len(profile.events()))
 
     check = found(run(profiling, STEPS + 2))
-    assert seen and seen[0] > 0
+    assert seen
+    assert seen[0] > 0
     assert "torch.profiler ran" in check["reason"]
     assert not torch_profiler._is_profiler_enabled
     assert torch._C._len_torch_dispatch_stack() == 0
@@ -265,7 +267,14 @@ def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch, recorder
     assert "no C++ compiler" in found(run(plain()))["reason"]
 
 
-def test_generation_counts_each_token() -> None:
+@dispatch_only
+def test_pausing_the_hook_does_not_compile_again() -> None:
+    torch._dynamo.utils.counters.clear()
+    assert found(run(compiled()))["devices"]["cpu"]["verdict"] == "equal"
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_every_token_of_a_generation_is_a_step(recorder: str) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.LlamaConfig(
         hidden_size=32,
@@ -276,8 +285,16 @@ def test_generation_counts_each_token() -> None:
     )
     model = transformers.LlamaForCausalLM(config).eval()
     prompt = torch.randint(3, 60, (2, 8))
+
+    def generate(tokens: int) -> None:
+        model.generate(prompt, max_new_tokens=tokens, do_sample=False, eos_token_id=None)
+
     with memprof.trace(self_check=True) as recording:
-        model.generate(prompt, max_new_tokens=14, do_sample=False, pad_token_id=0, eos_token_id=None)
+        generate(STEPS + 2)
     device = found(recording)["devices"]["cpu"]
-    assert device["verdict"] == "equal"
     assert [step["step"] for step in device["steps_without"]] == [3, 4, 7, 8]
+    modes = EmptyMode() if recorder == "dispatch" else nullcontext()
+    with modes:
+        per_token = profiled(lambda: generate(6))[0] - profiled(lambda: generate(5))[0]
+    assert {step["allocations"] for step in device["steps_with"]} == {per_token}
+    assert device["verdict"] == ("equal" if recorder == "native" else "differs")

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 namespace memprof {
 
@@ -43,6 +44,22 @@ inline void count(c10::Device device, int64_t bytes) {
   if (counting.load(std::memory_order_relaxed)) {
     const int index = device.has_index() && !device.is_cpu() ? device.index() : 0;
     tallies[int(device.type())][index % kDeviceIndices].note(bytes);
+  }
+}
+
+// Hands out, and forgets, what was counted on each device that anything was allocated on.
+template <typename Take>
+void each_counted(Take take) {
+  for (int type = 0; type < kDeviceTypes; ++type) {
+    for (int index = 0; index < kDeviceIndices; ++index) {
+      Tally& tally = tallies[type][index];
+      if (tally.allocations) {
+        const auto kind = c10::DeviceType(type);
+        const c10::Device device(kind, kind == c10::DeviceType::CPU ? -1 : index);
+        take(device.str(), tally.allocations, tally.bytes, tally.highest);
+      }
+      tally.clear();
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 #include "stacks.h"
 
 #include "graph.h"
+#include "slot.h"
 
 namespace {
 
@@ -216,45 +217,21 @@ PyObject* py_counts(PyObject*, PyObject*) {
   });
 }
 
-std::shared_ptr<ProfilerStateBase>& enrolled() {
-  thread_local std::shared_ptr<ProfilerStateBase> observer;
-  return observer;
-}
-
-bool slot_is_ours() {
-  return enrolled() && c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE) ==
-      enrolled().get();
-}
-
-template <typename State>
-PyObject* enroll() {
-  if (slot_is_ours()) {
-    c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
-  }
-  if (c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE)) {
-    Py_RETURN_FALSE;
-  }
-  enrolled() = std::make_shared<State>();
-  c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, enrolled());
-  Py_RETURN_TRUE;
-}
-
 // enroll() -> False where a profiler has the slot already
-PyObject* py_enroll(PyObject*, PyObject*) { return enroll<Observer>(); }
+PyObject* py_enroll(PyObject*, PyObject*) {
+  return PyBool_FromLong(enroll<Observer>());
+}
 
 // enroll_counter(): the same, for a thread that is to be counted and not observed
-PyObject* py_enroll_counter(PyObject*, PyObject*) { return enroll<Counter>(); }
+PyObject* py_enroll_counter(PyObject*, PyObject*) {
+  return PyBool_FromLong(enroll<Counter>());
+}
 
 PyObject* py_enrolled(PyObject*, PyObject*) { return PyBool_FromLong(slot_is_ours()); }
 
 // leave() -> whether this thread was enrolled and is no more
 PyObject* py_leave(PyObject*, PyObject*) {
-  const bool ours = slot_is_ours();
-  if (ours) {
-    c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
-  }
-  enrolled().reset();
-  return PyBool_FromLong(ours);
+  return PyBool_FromLong(leave());
 }
 
 at::CallbackHandle op_callback = 0;
@@ -278,20 +255,11 @@ PyObject* py_count(PyObject*, PyObject* whether) {
 // counted() -> {device: (allocations, bytes, highest rise)} since it was last asked
 PyObject* py_counted(PyObject*, PyObject*) {
   PyObject* found = PyDict_New();
-  for (int type = 0; found && type < kDeviceTypes; ++type) {
-    for (int index = 0; index < kDeviceIndices; ++index) {
-      Tally& tally = tallies[type][index];
-      if (tally.allocations) {
-        const bool cpu = c10::DeviceType(type) == c10::DeviceType::CPU;
-        const c10::Device device(c10::DeviceType(type), c10::DeviceIndex(cpu ? -1 : index));
-        const auto counts = py::reinterpret_steal<py::object>(
-            Py_BuildValue("(LLL)", (long long)tally.allocations.load(),
-                          (long long)tally.bytes.load(), (long long)tally.highest.load()));
-        PyDict_SetItemString(found, device.str().c_str(), counts.ptr());
-      }
-      tally.clear();
-    }
-  }
+  each_counted([&](const std::string& device, int64_t calls, int64_t bytes, int64_t highest) {
+    PyObject* counts = Py_BuildValue("(LLL)", (long long)calls, (long long)bytes, (long long)highest);
+    PyDict_SetItemString(found, device.c_str(), counts);
+    Py_XDECREF(counts);
+  });
   return found;
 }
 

@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ import memprof
 LAYERS, WIDTH, HEADS, VOCABULARY, BATCH, TOKENS = 8, 64, 4, 256, 2, 16
 LIMIT_OF_EMPTY_MODE = 1.4
 LIMIT_OF_MEMTRACKER = 0.2
+LIMIT_OF_UNTRACED = 1.15
+LIMIT_WITH_OPS = 1.6
 
 
 class Block(nn.Module):
@@ -100,8 +103,8 @@ def torch_profiler(_: Program) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recorded(_: Program) -> Iterator[None]:
-    with memprof.trace(recorder="dispatch"):
+def recorded(recorder: str, detail: str, _: Program) -> Iterator[None]:
+    with memprof.trace(recorder=recorder, detail=detail):
         yield
 
 
@@ -112,12 +115,15 @@ def empty_mode(_: Program) -> Iterator[None]:
 
 
 UNTRACED, EMPTY = "untraced", "empty dispatch mode"
-MEMPROF, MEMTRACKER = "memprof, dispatch hook", "PyTorch's MemTracker"
+NATIVE, WITH_OPS = "memprof, native", "memprof, native, ops"
+DISPATCH, MEMTRACKER = "memprof, dispatch hook", "PyTorch's MemTracker"
 Variant = Callable[[Program], AbstractContextManager[Any]]
 VARIANTS: dict[str, Variant] = {
     UNTRACED: lambda _: contextlib.nullcontext(),
     EMPTY: empty_mode,
-    MEMPROF: recorded,
+    NATIVE: partial(recorded, "native", "modules"),
+    WITH_OPS: partial(recorded, "native", "ops"),
+    DISPATCH: partial(recorded, "dispatch", "modules"),
     "torch.profiler, memory": torch_profiler,
     MEMTRACKER: memtracker,
 }
@@ -154,7 +160,7 @@ def main() -> None:
 
 def print_table(seconds: dict[str, list[float]]) -> None:
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    untraced, empty, own = (medians[name] for name in (UNTRACED, EMPTY, MEMPROF))
+    untraced, empty, own = (medians[name] for name in (UNTRACED, EMPTY, DISPATCH))
     print(f"torch {torch.__version__}, one thread")
     print(f"{'':24}{'steps':>6}{'median ms':>11}{'x untraced':>12}{'x empty mode':>14}")
     for name, median in medians.items():
@@ -162,8 +168,16 @@ def print_table(seconds: dict[str, list[float]]) -> None:
             f"{name:24}{len(seconds[name]):6}{median * 1e3:11.2f}"
             f"{median / untraced:12.2f}{median / empty:14.2f}"
         )
-    print(f"memprof / empty mode  {own / empty:.2f}  (at most {LIMIT_OF_EMPTY_MODE})")
-    print(f"memprof / MemTracker  {own / medians[MEMTRACKER]:.2f}  (at most {LIMIT_OF_MEMTRACKER})")
+    print(
+        f"native / untraced        {medians[NATIVE] / untraced:.2f}  (at most {LIMIT_OF_UNTRACED})"
+    )
+    print(
+        f"native, ops / untraced   {medians[WITH_OPS] / untraced:.2f}  (at most {LIMIT_WITH_OPS})"
+    )
+    print(f"dispatch / empty mode    {own / empty:.2f}  (at most {LIMIT_OF_EMPTY_MODE})")
+    print(
+        f"dispatch / MemTracker    {own / medians[MEMTRACKER]:.2f}  (at most {LIMIT_OF_MEMTRACKER})"
+    )
 
 
 if __name__ == "__main__":

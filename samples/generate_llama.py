@@ -38,7 +38,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = LlamaForCausalLM(CONFIG).eval()
     prompts = torch.randint(1, CONFIG.vocab_size, (options.requests, options.prompt))
-    with memprof.trace(options.output, force=options.force):
+    with memprof.trace(options.output, force=options.force, detail="ops"):
         model.generate(
             prompts,
             attention_mask=torch.ones_like(prompts),

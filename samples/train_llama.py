@@ -35,7 +35,7 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.manual_seed(0)
-    with memprof.trace(options.output, force=options.force):
+    with memprof.trace(options.output, force=options.force, detail="ops"):
         model = LlamaForCausalLM(CONFIG)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
         tokens = torch.randint(CONFIG.vocab_size, (options.batch, options.tokens))

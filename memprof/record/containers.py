@@ -7,6 +7,7 @@ offloaded weights map reads the disk when it is iterated), no `isinstance` on st
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections import UserDict
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,19 @@ ATTACHED_DEPTH = 3
 def is_tensor(value: object) -> bool:
     """Whether `value` is a tensor, without asking `value` itself."""
     return issubclass(type(value), torch.Tensor)
+
+
+def living_tensors() -> list[torch.Tensor]:
+    """Every tensor that the garbage collector knows."""
+    kinds: dict[type, bool] = {}
+    found = []
+    for value in gc.get_objects():
+        kind = type(value)
+        if kind not in kinds:
+            kinds[kind] = issubclass(kind, torch.Tensor)
+        if kinds[kind]:
+            found.append(value)
+    return found
 
 
 def plain_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -255,6 +255,13 @@ class Storages:
         known = (self.live.get(storage._cdata) for storage in storages_of(value))
         return [ref for ref in known if ref is not None]
 
+    def any_unlabelled_like(self, kind: int) -> bool:
+        """Whether something without a label has the size of a `LABELS[kind]`, half or twice."""
+        live = list(self.live.values())
+        sizes = {ref.nbytes for ref in live if ref.labels >> kind & 1}
+        sizes |= {size // 2 for size in sizes} | {2 * size for size in sizes}
+        return any(not ref.labels and ref.nbytes in sizes for ref in live)
+
     def name_of(self, value: object) -> tuple[int, int]:
         """Name and module that a tensor's storage was labelled with; zeros for none."""
         return next(((ref.name, ref.module) for ref in self.known_under(value)), (0, 0))

@@ -59,6 +59,7 @@ class Outcome:
         before: counted when the recording began, beyond what the recording knew of.
         growth: from the beginning to the highest count; `plain_growth` that without tracing.
         hashes: of results of the traced run; `plain_hashes` those of the run without tracing.
+        levels: counted and recorded bytes at each claim.
         facts: what the program noted of its own accord.
         ops: names of all operators that allocated.
         modules: modules that the allocations alive at the peak were made in.
@@ -78,6 +79,7 @@ class Outcome:
     by_category: dict[str, int] = field(default_factory=dict)
     category_peaks: dict[str, int] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
+    levels: list[tuple[int, int]] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     plain_hashes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)

@@ -88,6 +88,8 @@ class Probe:
         if self.tracing:
             claim = Claim(category, time.perf_counter_ns(), bytes_of(tensors))
             self.outcome.claims.append(claim)
+            counted = self._counter.live() - self.outcome.before
+            self.outcome.levels.append((counted, known_bytes(of_allocator=True)))
 
     @contextmanager
     def activations(self, *others: torch.Tensor, and_bytes: int = 0) -> Iterator[None]:
@@ -130,11 +132,11 @@ class Probe:
         raise CannotRunError(reason)
 
 
-def known_bytes() -> int:
-    """Bytes that the running recording says are alive."""
+def known_bytes(*, of_allocator: bool = False) -> int:
+    """Bytes that the running recording says are alive, of PyTorch's allocator or altogether."""
     session = active()
     assert session is not None
-    return session.live_bytes()
+    return session._recorder.live_bytes() if of_allocator else session.live_bytes()
 
 
 def bytes_of(tensors: tuple[torch.Tensor | None, ...]) -> int:

@@ -21,6 +21,8 @@ def test_the_table_has_every_variant() -> None:
     assert rows.keys() == {
         "untraced",
         "empty dispatch mode",
+        "memprof, native",
+        "memprof, native, ops",
         "memprof, dispatch hook",
         "torch.profiler, memory",
         "PyTorch's MemTracker",

@@ -16,7 +16,13 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from memprof.record.containers import MAX_DEPTH, is_plain_object, is_tensor, tensors_in
+from memprof.record.containers import (
+    MAX_DEPTH,
+    is_plain_object,
+    is_tensor,
+    living_tensors,
+    tensors_in,
+)
 from memprof.record.facts import Facts
 from memprof.record.labels.history import Change, History
 from memprof.record.scopes import Scope
@@ -60,11 +66,13 @@ class Strangers:
             self._follow(scope)
 
     def _search(self) -> None:
-        tensors = self._unlabelled()
-        if not tensors:
+        if not self._storages.any_unlabelled_like(PARAMETER):
             return
+        tensors = self._unlabelled()
+        strange = {id(tensor) for tensor in tensors}
         for keeper in keepers_of(tensors):
-            if id(keeper) not in self._keepers and self._states_of(keeper):
+            states = self._states_of(keeper)
+            if id(keeper) not in self._keepers and any(id(s.tensor) in strange for s in states):
                 forget = partial(self._forget, id(keeper))
                 self._keepers[id(keeper)] = weakref.ref(keeper, forget), History(self._storages)
 
@@ -73,7 +81,7 @@ class Strangers:
 
     def _unlabelled(self) -> list[torch.Tensor]:
         """Tensors that nothing explains and that could be a parameter's state, by their size."""
-        tensors = [found for found in gc.get_objects() if is_tensor(found)]
+        tensors = living_tensors()
         held = [(tensor, self._storages.known_under(tensor)) for tensor in tensors]
         sizes = {each.nbytes for _, known in held for each in known if each.labels >> PARAMETER & 1}
         sizes |= {size // 2 for size in sizes} | {2 * size for size in sizes}

@@ -55,6 +55,15 @@ class Blocks {
     slots_[hole] = Slot{};
   }
 
+  template <typename Visit>
+  void each(Visit visit) const {
+    for (const Slot& slot : slots_) {
+      if (slot.address) {
+        visit(slot.block);
+      }
+    }
+  }
+
   void clear() {
     slots_.assign(kSmallest, Slot{});
     count_ = 0;

@@ -81,6 +81,7 @@ struct Thread {
   uint32_t read = 0;
   uint32_t run = 0;
   int32_t module = 0, phase = 0;
+  bool observed = false;
   Origin origin = kOperation;
   int64_t born = 0, born_bytes = 0, died = 0;
   std::vector<int32_t> ops;
@@ -159,6 +160,7 @@ inline Thread* new_thread() {
     Thread* thread = threads().idle.back();
     threads().idle.pop_back();
     thread->run = 0;
+    thread->observed = false;
     return thread;
   }
   threads().all.push_back(new Thread);

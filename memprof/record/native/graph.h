@@ -150,9 +150,10 @@ class Walk {
     if (!data || !data->defined() || data->is_meta()) {
       return;
     }
-    if (plain_memory_of(*data)) {
+    if (here_.observed && plain_memory_of(*data)) {
       const auto* tensor = data->unsafeGetTensorImpl();
-      append_label(here_, *tensor->unsafe_storage().unsafeGetStorageImpl(), tensor, kind_, name, 0);
+      append_label(here_, *tensor->unsafe_storage().unsafeGetStorageImpl(), tensor,
+                   kind_ | kIfKnown, name, 0);
     } else {
       strangers.append(
           py::make_tuple(py::reinterpret_steal<py::object>(THPVariable_Wrap(*data)), name));

@@ -12,7 +12,8 @@ namespace memprof {
 
 using Row = int64_t;
 
-constexpr uint32_t kAgain = 1 << 8;  // with a kind: note the label even if it is there
+// Beside the kind of a label: to be noted even if it is there; only if the block is known.
+constexpr uint32_t kAgain = 1 << 8, kIfKnown = 1 << 9, kKind = kAgain - 1;
 
 struct Ledger {
   std::mutex mutex;
@@ -156,16 +157,19 @@ struct Ledger {
   // What is labelled and was never seen to be born comes from a thread that nobody observes.
   void labelled(const uint64_t* record) {
     const int64_t time = time_of(record);
+    const uint32_t how = high_of(record[3]), kind = how & kKind;
     Block* block = live.find(record[1]);
     if (!block) {
+      if (how & kIfKnown) {
+        return;
+      }
       block = &renewed(record[1], int64_t(record[2]), time);
       enter(*block, time, 0, 0, -1, int(low_of(record[3])), kFound);
     }
-    const uint32_t kind = high_of(record[3]);
-    if (kind & kAgain) {
-      block->labels &= ~(1u << (kind & ~kAgain));
+    if (how & kAgain) {
+      block->labels &= ~(1u << kind);
     }
-    label(*block, kind & ~kAgain, int32_t(high_of(record[4])), int32_t(low_of(record[4])), time);
+    label(*block, kind, int32_t(high_of(record[4])), int32_t(low_of(record[4])), time);
     describe(*block, int32_t(record[5]));
   }
 

@@ -29,17 +29,26 @@ auto with_ledger(Work work) {
   return work(book);
 }
 
-// label(storage, tensor or 0, kind, name, module) -> 0, -1 if not the allocator's, -2 if no memory
+// Whether somebody reported the memory at an address, such as that which processes share.
+bool is_reported(Address address) {
+  return with_ledger([&](Ledger& book) { return book.live.find(address) != nullptr; });
+}
+
+// label(storage, tensor or 0, kind, name, module) -> 0, -1 if nobody reports it, -2 if no memory
 PyObject* py_label(PyObject*, PyObject* const* args, Py_ssize_t) {
   c10::StorageImpl* storage = storage_at(args[0]);
   const Address address = memory_of(storage);
-  if (!address || !comes_from_allocator(*storage)) {
-    return PyLong_FromLong(address ? kForeign : kNoMemory);
+  if (!address) {
+    return PyLong_FromLong(kNoMemory);
+  }
+  Thread& here = this_thread();
+  if (!(here.observed && comes_from_allocator(*storage)) && !is_reported(address)) {
+    return PyLong_FromLong(kForeign);
   }
   const auto* tensor = static_cast<c10::TensorImpl*>(PyLong_AsVoidPtr(args[1]));
   const auto kind = uint32_t(PyLong_AsUnsignedLong(args[2]));
   const auto name = uint32_t(PyLong_AsLong(args[3])), module = uint32_t(PyLong_AsLong(args[4]));
-  append_label(this_thread(), *storage, tensor, kind, name, module);
+  append_label(here, *storage, tensor, kind, name, module);
   return PyLong_FromLong(0);
 }
 
@@ -82,7 +91,7 @@ PyObject* py_label_gradients(PyObject*, PyObject* const* args, Py_ssize_t) {
       continue;
     }
     const Address address = plain_memory_of(gradient), of_leaf = plain_memory_of(leaf);
-    if (address && of_leaf) {
+    if (here.observed && address && of_leaf) {
       const int32_t text = tensor_text(here, *gradient.unsafeGetTensorImpl());
       here.append(kLike, address, paired(kind, text), of_leaf);
     } else {
@@ -114,6 +123,22 @@ PyObject* py_known(PyObject*, PyObject* storage) {
     Py_RETURN_NONE;
   }
   return Py_BuildValue("(LLIii)", found.id, found.bytes, found.labels, found.name, found.module);
+}
+
+// unlabelled_like(kind) -> whether a block without a label has the size of one of a kind, half or twice
+PyObject* py_unlabelled_like(PyObject*, PyObject* kind) {
+  const auto label = uint32_t(PyLong_AsUnsignedLong(kind));
+  std::unordered_set<int64_t> sizes;
+  bool any = false;
+  with_ledger([&](Ledger& book) {
+    book.live.each([&](const Block& block) {
+      if (block.labels >> label & 1) {
+        sizes.insert({block.bytes / 2, block.bytes, block.bytes * 2});
+      }
+    });
+    book.live.each([&](const Block& block) { any |= !block.labels && sizes.count(block.bytes); });
+  });
+  return PyBool_FromLong(any);
 }
 
 // existed(storage, found) -> whether its memory is the allocator's, and so from now on in the ledger
@@ -219,19 +244,29 @@ PyObject* py_counts(PyObject*, PyObject*) {
 
 // enroll() -> False where a profiler has the slot already
 PyObject* py_enroll(PyObject*, PyObject*) {
-  return PyBool_FromLong(enroll<Observer>());
+  if (!enroll<Observer>()) {
+    Py_RETURN_FALSE;
+  }
+  this_thread().observed = true;
+  Py_RETURN_TRUE;
 }
 
 // enroll_counter(): the same, for a thread that is to be counted and not observed
 PyObject* py_enroll_counter(PyObject*, PyObject*) {
-  return PyBool_FromLong(enroll<Counter>());
+  if (!enroll<Counter>()) {
+    Py_RETURN_FALSE;
+  }
+  this_thread().observed = false;
+  Py_RETURN_TRUE;
 }
 
 PyObject* py_enrolled(PyObject*, PyObject*) { return PyBool_FromLong(slot_is_ours()); }
 
 // leave() -> whether this thread was enrolled and is no more
 PyObject* py_leave(PyObject*, PyObject*) {
-  return PyBool_FromLong(leave());
+  const bool ours = leave();
+  this_thread().observed = false;
+  return PyBool_FromLong(ours);
 }
 
 at::CallbackHandle op_callback = 0;
@@ -319,6 +354,7 @@ PyMethodDef methods[] = {
     {"next_id", py_next_id, METH_NOARGS, ""},
     {"died", py_died, METH_O, ""},
     {"known", py_known, METH_O, ""},
+    {"unlabelled_like", py_unlabelled_like, METH_O, ""},
     FAST("existed", py_existed),
     FAST("since", py_since),
     FAST("place", py_place),

@@ -1,7 +1,7 @@
 """Steps aside while the user's own profiler runs: PyTorch has one place for the two of them.
 
-What the program holds in tensors is followed through the gap; what came and went inside it, and
-what only PyTorch itself held, is not.
+Meanwhile the dispatch hook stands in. What the program held in tensors before is followed through
+the gap; what only PyTorch itself held is not.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch.autograd import profiler
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from memprof.record.containers import storages_of
+from memprof.record.containers import living_tensors, storages_of
+from memprof.record.dispatch import DispatchHook
 from memprof.record.guard import Guard
 from memprof.record.journal import Journal
-from memprof.record.labels.existing import Existing
 from memprof.record.native.storages import NativeStorages
 from memprof.record.patches import Patches
 
@@ -33,11 +34,18 @@ class ProfilerGap:
     """Takes the observer out of a thread before `torch.profiler` begins there, and puts it back."""
 
     def __init__(
-        self, native: Any, storages: NativeStorages, journal: Journal, guard: Guard
+        self,
+        native: Any,
+        storages: NativeStorages,
+        journal: Journal,
+        guard: Guard,
+        hook: Callable[[], DispatchHook],
     ) -> None:
         self._native = native
         self._storages = storages
         self._journal = journal
+        self._hook = hook
+        self._entered: DispatchHook | None = None
         self._watched: list[_Watched] = []
         self._leave = guard(self._begin)
         self._return = guard(self._end)
@@ -68,14 +76,15 @@ class ProfilerGap:
             return
         self._journal.warn(
             "profiler",
-            "torch.profiler ran inside the recording: memory that came and went on its thread "
-            "meanwhile is missing",
+            "torch.profiler ran while recording: its thread was recorded by the dispatch hook",
         )
-        for tensor in Existing().tensors:
+        for tensor in living_tensors():
             for storage in storages_of(tensor):
                 watched = _Watched(storage, self._ended)
                 watched.address = storage.data_ptr()
                 self._watched.append(watched)
+        self._entered = self._hook()
+        self._entered.__enter__()  # type: ignore[no-untyped-call]
 
     def _ended(self, watched: weakref.ref[torch.UntypedStorage]) -> None:
         assert isinstance(watched, _Watched)
@@ -83,7 +92,12 @@ class ProfilerGap:
 
     def _end(self) -> None:
         self._watched.clear()
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            entered.open = False
+            if _get_current_dispatch_mode() is entered:  # else it stays, as a pass-through
+                entered.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         if self._native.enroll():
-            for tensor in Existing().tensors:
+            for tensor in living_tensors():
                 for storage in storages_of(tensor):
                     self._storages.found(storage)

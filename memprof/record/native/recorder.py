@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from memprof.record.dispatch import DispatchHook, Handlings
 from memprof.record.graph import Graph
 from memprof.record.guard import Guard
 from memprof.record.journal import Journal
@@ -21,6 +22,7 @@ from memprof.record.stacks import Stacks
 from memprof.record.storages import Storages
 from memprof.record.threads import Threads
 from memprof.record.unannounced import Unannounced
+from memprof.record.workspaces import Workspaces
 
 
 class NativeRecorder:
@@ -47,7 +49,7 @@ class NativeRecorder:
         self.storages: Storages = storages
         self.graph: Graph = NativeGraph(native, self.storages, journal.strings.number)
         self._rows = NativeRows(native, journal, Stacks(journal.strings))
-        self._gap = ProfilerGap(native, storages, journal, guard)
+        self._gap = ProfilerGap(native, storages, journal, guard, self._stand_in)
         scopes.moved = native.place
         scopes.met = self._met
 
@@ -124,6 +126,12 @@ class NativeRecorder:
                 f"{counts['missed_frees']} frees happened on threads that are not observed and "
                 "were noted when the allocator handed the same address out again",
             )
+
+    def _stand_in(self) -> DispatchHook:
+        workspaces = Workspaces(self._journal)
+        handlings = Handlings(workspaces, self._journal.strings.number)
+        scope = self._scopes.current()
+        return DispatchHook(self.storages, scope, workspaces, self._guard, handlings)
 
     @contextmanager
     def _observed(self, scope: Scope) -> Iterator[None]:

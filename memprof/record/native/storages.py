@@ -38,15 +38,20 @@ class NativeStorages(Storages):
         self._emptied: dict[int, tuple[int, ...]] = {}
         self.next_id = native.next_id
 
-    def mark(self) -> tuple[int, ...]:
+    def mark(self) -> Any:
         """A mark in what the calling thread allocates, for `change_since`."""
-        since: tuple[int, ...] = self._native.since(0, 0, 0)
-        return since
+        return self._native.since(0, 0, 0), self._newest()
 
-    def change_since(self, mark: tuple[int, ...]) -> object:
+    def change_since(self, mark: Any) -> object:
         """How many blocks, of how many bytes, came and went on this thread; None for none."""
-        change = self._native.since(*mark)
+        counts, newest = mark
+        change = self._native.since(*counts)
+        if self._newest() is not newest:
+            return object()
         return change if change[0] else None
+
+    def _newest(self) -> StorageRef | None:
+        return next(reversed(self.live.values()), None)
 
     def known_under(self, value: object) -> Sequence[StorageRef | Known]:
         """What is known of the storages under a tensor."""
@@ -59,6 +64,10 @@ class NativeStorages(Storages):
             elif followed is not None:
                 known.append(followed)
         return known
+
+    def any_unlabelled_like(self, kind: int) -> bool:
+        """Whether something without a label has the size of a `LABELS[kind]`, half or twice."""
+        return self._native.unlabelled_like(kind) or super().any_unlabelled_like(kind)
 
     def born(
         self, tensor: torch.Tensor, op: int, scope: Scope, origin: int = 0
@@ -83,7 +92,7 @@ class NativeStorages(Storages):
 
     def found(self, storage: torch.UntypedStorage) -> None:
         """Notes a storage whose birth may not have been seen, if the allocator made it."""
-        if self._native.known(storage._cdata) is None:
+        if storage._cdata not in self.live and self._native.known(storage._cdata) is None:
             self._native.existed(storage._cdata, True)
 
     def recall(self, storage: torch.UntypedStorage) -> object | None:
@@ -117,16 +126,19 @@ class NativeStorages(Storages):
         module: int,
     ) -> None:
         tensor = value._cdata if type(value) in (torch.Tensor, torch.nn.Parameter) else 0
-        if self._native.label(storage._cdata, tensor, kind, name, module) == FOREIGN:
+        followed = storage._cdata in self.live
+        if followed or self._native.label(storage._cdata, tensor, kind, name, module) == FOREIGN:
             super()._label_storage(storage, value, kind, scope, name, module)
 
     def label_key(self, key: int, kind: int, name: int) -> bool:
         """Labels the storage at an address if it is known; says whether it is."""
-        labelled: int = self._native.label(key, 0, kind, name, 0)
-        return labelled == 0 or super().label_key(key, kind, name)
+        if super().label_key(key, kind, name):
+            return True
+        return bool(self._native.label(key, 0, kind, name, 0) == 0)
 
     def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
         """Labels again even what has the label: the user's latest word counts."""
         for storage in storages_of(value):
-            if self._native.label(storage._cdata, 0, kind | AGAIN, name, 0) == FOREIGN:
+            followed = storage._cdata in self.live
+            if followed or self._native.label(storage._cdata, 0, kind | AGAIN, name, 0) == FOREIGN:
                 super().relabel(value, kind, scope, name)

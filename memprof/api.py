@@ -39,6 +39,7 @@ def trace(
     force: bool = False,
     stack_bytes: int | str | None = None,
     detail: str | None = None,
+    self_check: bool = False,
 ) -> Tracing:
     """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
 
@@ -53,6 +54,8 @@ def trace(
         detail: "ops" lets the allocator observer note the operator of every allocation as well,
             "modules" the module only. These three are, where not given, what ``[tool.memprof]``
             in the working directory's pyproject.toml says, else "auto", "64 KiB" and "modules".
+        self_check: pause the recording for five of the first nine steps, and say whether steps
+            without it allocate the same as steps with it.
 
     Returns:
         a context manager and decorator; after the block its `trace`, `analysis`, `peak()` and
@@ -68,7 +71,8 @@ def trace(
     chosen = config.recorder if recorder is None else checked_recorder(recorder)
     kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
     noted = config.detail if detail is None else checked_detail(detail)
-    return Tracing(None if output is None else Path(output), chosen, force, kept, noted)
+    path = None if output is None else Path(output)
+    return Tracing(path, chosen, force, kept, noted, self_check=self_check)
 
 
 def _announce(text: str) -> None:
@@ -83,13 +87,21 @@ class Tracing:
     """
 
     def __init__(
-        self, path: Path | None, recorder: str, force: bool, stack_bytes: int, detail: str
+        self,
+        path: Path | None,
+        recorder: str,
+        force: bool,
+        stack_bytes: int,
+        detail: str,
+        *,
+        self_check: bool = False,
     ) -> None:
         self.path = path
         self._recorder = recorder
         self._force = force
         self._stack_bytes = stack_bytes
         self._detail = detail
+        self._self_check = self_check
         self._session: Session | None = None
         self._sink: BinaryIO | None = None
         self._trace: Trace | None = None
@@ -103,7 +115,9 @@ class Tracing:
         self._trace = self._analysis = None
         self._sink = self._open()
         try:
-            options = Options(self._recorder, self._stack_bytes, self._detail, _announce)
+            options = Options(
+                self._recorder, self._stack_bytes, self._detail, _announce, self._self_check
+            )
             self._session = Session(self._sink, options)
             self._session.start()
         except BaseException:

@@ -27,11 +27,14 @@ class Recording:
         problem: why nothing was recorded, "" where something was.
     """
 
-    def __init__(self, output: Path, config: Config, *, force: bool) -> None:
+    def __init__(
+        self, output: Path, config: Config, *, force: bool, self_check: bool = False
+    ) -> None:
         self.output = output
         self.problem = "the program never imported torch"
         self._config = config
         self._force = force
+        self._self_check = self_check
         self._tracing: Tracing | None = None
         self._watch = ImportWatch({"torch": self._begin})
         self._process = os.getpid()
@@ -61,6 +64,7 @@ class Recording:
                 force=self._force,
                 stack_bytes=config.stack_bytes,
                 detail=config.detail,
+                self_check=self._self_check,
             )
             tracing.__enter__()
         except Exception as error:

@@ -49,6 +49,12 @@ Detail = Annotated[
         "--detail", metavar="modules|ops", help="What the allocator observer notes beside bytes."
     ),
 ]
+SelfCheck = Annotated[
+    bool,
+    typer.Option(
+        "--self-check", help="Compare what steps allocate with and without the recording."
+    ),
+]
 
 
 def run(
@@ -59,6 +65,7 @@ def run(
     force: Force = False,
     recorder: Recorder = None,
     detail: Detail = None,
+    self_check: SelfCheck = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> Callable[[], NoReturn]:
@@ -78,7 +85,7 @@ def run(
     refuse_existing(shown, force)
     if not shown.parent.is_dir():
         raise TraceFileError(f"{shown}: there is no folder {shown.parent}; make it first")
-    recording = Recording(shown.absolute(), config, force=force)
+    recording = Recording(shown.absolute(), config, force=force, self_check=self_check)
     return partial(become, started, recording, shown, quiet)
 
 

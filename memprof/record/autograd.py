@@ -40,6 +40,11 @@ class Backward:
         def run_backward(roots: Any, *args: Any, **kwargs: Any) -> Any:
             if is_compiling():
                 return engine(roots, *args, **kwargs)
+            if self._scopes.paused:
+                try:
+                    return engine(roots, *args, **kwargs)
+                finally:
+                    self._scopes.backward_ended()
             begun = self._begin(roots)
             result = None
             try:

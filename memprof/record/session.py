@@ -39,6 +39,7 @@ from memprof.record.patches import Patches
 from memprof.record.recompute import Recomputations
 from memprof.record.recorders import Choice, choose
 from memprof.record.scopes import OpenPhase, Scope, Scopes
+from memprof.record.self_check import SelfCheck
 from memprof.record.storages import LABEL
 from memprof.trace import CATEGORIES
 
@@ -66,12 +67,14 @@ class Options:
         stack_bytes: allocations of at least this many bytes keep their Python stack.
         detail: "modules", or "ops": the native observer notes the operator of every allocation.
         announce: is told what keeps the program waiting, or is not as was asked for.
+        self_check: count what some steps allocate without the recording.
     """
 
     recorder: str = "auto"
     stack_bytes: int = 64 << 10
     detail: str = "modules"
     announce: Callable[[str], None] = lambda text: None
+    self_check: bool = False
 
 
 def active() -> Session | None:
@@ -102,6 +105,12 @@ class Session:
             storages, scopes, self._parameters, self._caches, facts, paths, guard
         )
         self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
+        self._self_check: SelfCheck | None = None
+        if options.self_check:
+            self._self_check = SelfCheck(
+                recorder, scopes, journal, guard, self._find_more, options.announce
+            )
+            self._calls.root_returned = guard(self._self_check.root_returned)
         self._communication = Communication(storages, scopes, journal.strings.number, guard)
         sharded = ShardedWeights(storages, scopes, facts, guard, patches)
         watched = {
@@ -141,16 +150,21 @@ class Session:
         ):
             part.install(self._patches)
         interrupts.install(self._patches)
+        if self._self_check is not None:
+            self._self_check.install(self._patches)
         self._imports.start()
         self._patches.on_undo(self._imports.stop)
         self.scopes.begin_loading(scope)
         self.journal.start(self._guard(self._host.sample), self._guard(self._cuda.sample))
         self._recorder.start(scope)
 
-    def _find_existing(self, scope: Scope) -> None:
+    def _find_more(self, scope: Scope) -> None:
+        self._find_existing(scope, found=True)
+
+    def _find_existing(self, scope: Scope, *, found: bool = False) -> None:
         try:
             existing = Existing()
-            existing.note_births(self.storages, scope)
+            existing.note_births(self.storages, scope, found=found)
             existing.note_labels(
                 scope,
                 self.storages,
@@ -166,6 +180,8 @@ class Session:
     def stop(self) -> OSError | None:
         """Ends the recording; returns what kept the trace from being written, if anything."""
         global _active
+        if self._self_check is not None:
+            self._guard(self._self_check.stop)()
         self._recorder.stop()
         self._patches.undo()
         self._guard(self._label_models)()

@@ -161,10 +161,17 @@ class Storages:
             text = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
         self._details((allocation, self._strings.number(text), self._stacks.capture()))
 
-    def existed(self, storage: torch.UntypedStorage, tensor: torch.Tensor, scope: Scope) -> None:
-        """Notes a storage from before the recording."""
+    def existed(
+        self,
+        storage: torch.UntypedStorage,
+        tensor: torch.Tensor,
+        scope: Scope,
+        *,
+        found: bool = False,
+    ) -> None:
+        """Notes a storage from before the recording, or one `found` in the middle of it."""
         if storage._cdata not in self.live:
-            self._birth(storage, tensor, 0, scope, BEFORE, -1)
+            self._birth(storage, tensor, 0, scope, FOUND if found else BEFORE, -1)
 
     def resized(self, storage: torch.UntypedStorage, op: int, scope: Scope) -> None:
         """Notes a known storage's new size as a death and a birth; its labels go on."""

@@ -25,6 +25,7 @@ MAX_SIZES = 64
 NEGLIGIBLE_BYTES = 1024
 profiler: Any = torch_profiler
 _LOG_LEVEL = "KINETO_LOG_LEVEL"
+_taken: list[object] = []
 
 
 class Workspaces:
@@ -87,7 +88,17 @@ def profiler_is_free() -> bool:
     """Whether PyTorch's profiler can be used now: it belongs to one thread and one user."""
     on_main_thread = threading.get_ident() == threading.main_thread().ident
     enabled = torch._C._autograd._profiler_enabled() or profiler._is_profiler_enabled
-    return on_main_thread and not enabled
+    return on_main_thread and not enabled and not _taken
+
+
+@contextmanager
+def profiler_taken() -> Iterator[None]:
+    """Says that something else has the profiler's place for now: nothing new is measured."""
+    _taken.append(None)
+    try:
+        yield
+    finally:
+        _taken.pop()
 
 
 def measured(call: Callable[[], Any]) -> tuple[Any, int]:

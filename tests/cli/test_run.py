@@ -54,6 +54,21 @@ def test_traces_a_program_nobody_edited(tmp_path: Path) -> None:
     assert any(name.endswith("weight") for name in labels_of(trace))
 
 
+def test_a_self_check_is_answered_in_one_line(tmp_path: Path) -> None:
+    write(tmp_path, TRAIN.replace("range(2)", "range(9)"))
+    answer = memprof("run", "--self-check", "-o", "t.json", "train.py", cwd=tmp_path)
+    told = answer.stderr.splitlines()
+    line = next(line for line in told if "Self-check" in line)
+    assert line.startswith(
+        "memprof: Self-check: steps with and without recording allocate the same"
+    )
+    assert told[-1] == "Next: memprof report t.json"
+    report = memprof("report", "--json", "t.json", cwd=tmp_path)
+    assert json.loads(report.stdout)["self_check"]["devices"]["cpu"]["verdict"] == "equal"
+    text = memprof("report", "t.json", cwd=tmp_path).stdout
+    assert line.removeprefix("memprof: ") in " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("ending", "code", "message"),
     [

@@ -6,6 +6,7 @@
 #include "stacks.h"
 
 #include "graph.h"
+#include "slot.h"
 
 namespace {
 
@@ -271,37 +272,29 @@ PyObject* py_counts(PyObject*, PyObject*) {
   });
 }
 
-std::shared_ptr<ProfilerStateBase>& enrolled() {
-  thread_local std::shared_ptr<ProfilerStateBase> observer;
-  return observer;
-}
-
-bool slot_is_ours() {
-  return enrolled() && c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE) ==
-      enrolled().get();
-}
-
 // enroll() -> False where a profiler has the slot already
 PyObject* py_enroll(PyObject*, PyObject*) {
-  if (slot_is_ours()) {
-    c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
-  }
-  if (c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE)) {
+  if (!enroll<Observer>()) {
     Py_RETURN_FALSE;
   }
-  enrolled() = std::make_shared<Observer>();
-  c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, enrolled());
   this_thread().observed = true;
   Py_RETURN_TRUE;
 }
 
+// enroll_counter(): the same, for a thread that is to be counted and not observed
+PyObject* py_enroll_counter(PyObject*, PyObject*) {
+  if (!enroll<Counter>()) {
+    Py_RETURN_FALSE;
+  }
+  this_thread().observed = false;
+  Py_RETURN_TRUE;
+}
+
+PyObject* py_enrolled(PyObject*, PyObject*) { return PyBool_FromLong(slot_is_ours()); }
+
 // leave() -> whether this thread was enrolled and is no more
 PyObject* py_leave(PyObject*, PyObject*) {
-  const bool ours = slot_is_ours();
-  if (ours) {
-    c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
-  }
-  enrolled().reset();
+  const bool ours = leave();
   this_thread().observed = false;
   return PyBool_FromLong(ours);
 }
@@ -319,6 +312,33 @@ PyObject* py_observed(PyObject*, PyObject*) {
   return PyBool_FromLong(dynamic_cast<Observer*>(slot) != nullptr);
 }
 
+// pause(whether): from now on births and deaths alone are noted, or everything again
+PyObject* py_pause(PyObject*, PyObject* whether) {
+  const bool pause = whether == Py_True;
+  if (op_callback && pause != pausing) {
+    pause ? at::disableCallback(op_callback) : at::reenableCallback(op_callback);
+  }
+  pausing = pause;
+  Py_RETURN_NONE;
+}
+
+// count(whether): begins or ends to count what the threads enrolled allocate
+PyObject* py_count(PyObject*, PyObject* whether) {
+  counting = whether == Py_True;
+  Py_RETURN_NONE;
+}
+
+// counted() -> {device: (allocations, bytes, highest rise)} since it was last asked
+PyObject* py_counted(PyObject*, PyObject*) {
+  PyObject* found = PyDict_New();
+  each_counted([&](const std::string& device, int64_t calls, int64_t bytes, int64_t highest) {
+    PyObject* counts = Py_BuildValue("(LLL)", (long long)calls, (long long)bytes, (long long)highest);
+    PyDict_SetItemString(found, device.c_str(), counts);
+    Py_XDECREF(counts);
+  });
+  return found;
+}
+
 // start(stack_bytes, ops): an empty ledger; threads enroll after it
 PyObject* py_start(PyObject*, PyObject* args) {
   int ops = 0;
@@ -329,6 +349,7 @@ PyObject* py_start(PyObject*, PyObject* args) {
   texts().clear();
   node_types().clear();
   lost = 0;
+  pausing = counting = false;
   ++recording;
   if (ops) {
     op_callback = at::addGlobalCallback(at::RecordFunctionCallback(&op_begins, &op_ends)
@@ -363,9 +384,14 @@ PyMethodDef methods[] = {
     {"stop", py_stop, METH_NOARGS, ""},
     {"forget", py_forget, METH_NOARGS, ""},
     {"enroll", py_enroll, METH_NOARGS, ""},
+    {"enroll_counter", py_enroll_counter, METH_NOARGS, ""},
+    {"enrolled", py_enrolled, METH_NOARGS, ""},
     {"leave", py_leave, METH_NOARGS, ""},
     {"mute", py_mute, METH_O, ""},
     {"observed", py_observed, METH_NOARGS, ""},
+    {"pause", py_pause, METH_O, ""},
+    {"count", py_count, METH_O, ""},
+    {"counted", py_counted, METH_NOARGS, ""},
     {"take", py_take, METH_NOARGS, ""},
     {"counts", py_counts, METH_NOARGS, ""},
     {"next_id", py_next_id, METH_NOARGS, ""},

@@ -129,11 +129,18 @@ class NativeStorages(Storages):
             return None
         return super().born(tensor, op, scope, origin)
 
-    def existed(self, storage: torch.UntypedStorage, tensor: torch.Tensor, scope: Scope) -> None:
-        """Notes a storage from before the recording."""
+    def existed(
+        self,
+        storage: torch.UntypedStorage,
+        tensor: torch.Tensor,
+        scope: Scope,
+        *,
+        found: bool = False,
+    ) -> None:
+        """Notes a storage from before the recording, or one `found` in the middle of it."""
         known = self._native.known(storage._cdata) is not None
-        if not known and not self._native.existed(storage._cdata, False):
-            super().existed(storage, tensor, scope)
+        if not known and not self._native.existed(storage._cdata, found):
+            super().existed(storage, tensor, scope, found=found)
 
     def found(self, storage: torch.UntypedStorage) -> None:
         """Notes a storage whose birth may not have been seen, if the allocator made it."""

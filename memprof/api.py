@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
 from memprof.config import checked_detail, checked_recorder, read_config
 from memprof.errors import OutputExistsError, TraceFileError, UsageError
 from memprof.frames import hide_own_frames
+from memprof.ranks import of_this_rank
 from memprof.trace import CATEGORIES, Trace, load, read
 from memprof.units import parse_bytes
 
@@ -38,11 +39,14 @@ def trace(
     force: bool = False,
     stack_bytes: int | str | None = None,
     detail: str | None = None,
+    self_check: bool = False,
 ) -> Tracing:
     """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
 
     Args:
-        output: the trace file to write; None keeps the trace in memory only.
+        output: the trace file to write; None keeps the trace in memory only. Of several
+            processes each writes its own: rank 0 of torchrun's writes ``trace.rank0.json`` for
+            ``trace.json``.
         recorder: "native", the allocator observer; "dispatch", the torch dispatch hook; "auto",
             the first where it builds and loads, else the second.
         force: overwrite `output` if it exists.
@@ -50,6 +54,8 @@ def trace(
         detail: "ops" lets the allocator observer note the operator of every allocation as well,
             "modules" the module only. These three are, where not given, what ``[tool.memprof]``
             in the working directory's pyproject.toml says, else "auto", "64 KiB" and "modules".
+        self_check: pause the recording for five of the first nine steps, and say whether steps
+            without it allocate the same as steps with it.
 
     Returns:
         a context manager and decorator; after the block its `trace`, `analysis`, `peak()` and
@@ -65,7 +71,8 @@ def trace(
     chosen = config.recorder if recorder is None else checked_recorder(recorder)
     kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
     noted = config.detail if detail is None else checked_detail(detail)
-    return Tracing(None if output is None else Path(output), chosen, force, kept, noted)
+    path = None if output is None else Path(output)
+    return Tracing(path, chosen, force, kept, noted, self_check=self_check)
 
 
 def _announce(text: str) -> None:
@@ -73,16 +80,28 @@ def _announce(text: str) -> None:
 
 
 class Tracing:
-    """One use of `trace()`: records between entering and leaving."""
+    """One use of `trace()`: records between entering and leaving.
+
+    Attributes:
+        path: the trace file; from entering on with this process's rank in its name, if it has one.
+    """
 
     def __init__(
-        self, path: Path | None, recorder: str, force: bool, stack_bytes: int, detail: str
+        self,
+        path: Path | None,
+        recorder: str,
+        force: bool,
+        stack_bytes: int,
+        detail: str,
+        *,
+        self_check: bool = False,
     ) -> None:
         self.path = path
         self._recorder = recorder
         self._force = force
         self._stack_bytes = stack_bytes
         self._detail = detail
+        self._self_check = self_check
         self._session: Session | None = None
         self._sink: BinaryIO | None = None
         self._trace: Trace | None = None
@@ -96,7 +115,9 @@ class Tracing:
         self._trace = self._analysis = None
         self._sink = self._open()
         try:
-            options = Options(self._recorder, self._stack_bytes, self._detail, _announce)
+            options = Options(
+                self._recorder, self._stack_bytes, self._detail, _announce, self._self_check
+            )
             self._session = Session(self._sink, options)
             self._session.start()
         except BaseException:
@@ -108,6 +129,7 @@ class Tracing:
     def _open(self) -> BinaryIO:
         if self.path is None:
             return io.BytesIO()
+        self.path = of_this_rank(self.path)
         try:
             return self.path.open("wb" if self._force else "xb", buffering=0)
         except FileExistsError:

@@ -13,6 +13,7 @@ from memprof.analyze.modules import module_table
 from memprof.analyze.moment import Moment
 from memprof.analyze.observer import out_of_place_sums
 from memprof.analyze.phases import end_ns, seconds
+from memprof.analyze.self_check import self_check
 from memprof.analyze.steps import StepRow, step_table
 from memprof.analyze.waterfall import waterfall
 from memprof.trace import Trace
@@ -24,7 +25,8 @@ _HEADER = ("program", "rank", "torch", "python", "memprof", "recorder", "recorde
 def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dict[str, Any]:
     """Builds the report: a dict of ints, floats, strings and lists, ready for `json.dumps`.
 
-    `observer` says how recording itself changed what was allocated. Each device has, beside its
+    `observer` says how recording itself changed what was allocated, `self_check` what steps
+    without it allocated (None if that was not asked for). Each device has, beside its
     moments, `category_peaks` (each category's own highest bytes and the event that reached them),
     `unseen` (the peak with the workspaces of operations counted in), `steps` and `modules` (of the
     peak, paths cut to `depth` parts); each entry of `top` says how many alike tensors (`count`) it
@@ -45,6 +47,7 @@ def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dic
             for remark in trace.warnings
         ],
         "observer": asdict(out_of_place_sums(trace)),
+        "self_check": self_check(trace),
         "devices": {name: _device(analysis.device(name), top, depth) for name in analysis.devices},
         "findings": [asdict(finding) for finding in findings(analysis)],
     }

@@ -27,17 +27,34 @@ class Rule:
 
 _ORDER: Final = (
     Rule("tag", "", "the program tagged it"),
+    Rule(
+        "gathered",
+        "communication",
+        "it holds weights gathered from the shards of all processes",
+        "gathered",
+    ),
     Rule("parameter", "weights", "it is the storage of a parameter", "parameter"),
     Rule(
         "optimizer_state", "optimizer_state", "the optimizer keeps it as state", "optimizer_state"
     ),
     Rule("gradient", "gradients", "it is or became the gradient of a parameter", "gradient"),
-    Rule("communication", "communication", "processes exchange data through it", "communication"),
     Rule("kv_cache", "kv_cache", "a cache of keys and values holds it", "kv_cache"),
     Rule("recurrent_state", "recurrent_state", "a cache of states holds it", "recurrent_state"),
     Rule("buffer", "buffers", "it is a module's buffer", "buffer"),
+    Rule(
+        "communication",
+        "communication",
+        "it was made for processes to exchange data through",
+        "communication",
+    ),
     Rule("input", "inputs", "it was passed into the model", "input"),
     Rule("saved", "activations", "the autograd graph keeps it for backward", "saved_for_backward"),
+    Rule(
+        "exchanged",
+        "communication",
+        "processes exchanged what it holds, and nothing else claims it",
+        "exchanged",
+    ),
     Rule("unseen_birth", "unattributed", "its birth was not seen and nothing names it"),
     Rule("alive_at_backward", "activations", "it was made in a forward and lived on into backward"),
     Rule("recomputed", "activations", "it was recomputed and outlived the recomputation"),

@@ -23,15 +23,18 @@ class Recording:
     environment variables such as OMP_NUM_THREADS finds the libraries as it would alone.
 
     Attributes:
-        output: the trace file.
+        output: the trace file; a program that gives itself a rank changes its name.
         problem: why nothing was recorded, "" where something was.
     """
 
-    def __init__(self, output: Path, config: Config, *, force: bool) -> None:
+    def __init__(
+        self, output: Path, config: Config, *, force: bool, self_check: bool = False
+    ) -> None:
         self.output = output
         self.problem = "the program never imported torch"
         self._config = config
         self._force = force
+        self._self_check = self_check
         self._tracing: Tracing | None = None
         self._watch = ImportWatch({"torch": self._begin})
         self._process = os.getpid()
@@ -61,6 +64,7 @@ class Recording:
                 force=self._force,
                 stack_bytes=config.stack_bytes,
                 detail=config.detail,
+                self_check=self._self_check,
             )
             tracing.__enter__()
         except Exception as error:
@@ -68,6 +72,7 @@ class Recording:
             print(f"memprof: not recording: {self.problem}", file=sys.stderr)
         else:
             self._tracing, self.problem = tracing, ""
+            self.output = tracing.path or self.output
 
     @property
     def in_child(self) -> bool:

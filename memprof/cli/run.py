@@ -21,6 +21,7 @@ from memprof.cli.summary import print_summary
 from memprof.config import checked_detail, checked_recorder, read_config
 from memprof.errors import TraceFileError
 from memprof.frames import hide_own_frames, hide_runner
+from memprof.ranks import of_this_rank
 
 Target = Annotated[str, typer.Argument(metavar="PROGRAM", help="A script, or with -m a module.")]
 Arguments = Annotated[
@@ -34,7 +35,8 @@ TraceOutput = Annotated[
         "-o",
         "--output",
         metavar="FILE",
-        help="The trace file to write.  [default: memprof-<program>[-rank<R>]-<pid>.json]",
+        help="The trace file to write.  [default: memprof-<program>-<pid>.json] "
+        "Each of torchrun's processes puts its rank into the name: .rank0.json",
     ),
 ]
 Recorder = Annotated[
@@ -47,6 +49,12 @@ Detail = Annotated[
         "--detail", metavar="modules|ops", help="What the allocator observer notes beside bytes."
     ),
 ]
+SelfCheck = Annotated[
+    bool,
+    typer.Option(
+        "--self-check", help="Compare what steps allocate with and without the recording."
+    ),
+]
 
 
 def run(
@@ -57,6 +65,7 @@ def run(
     force: Force = False,
     recorder: Recorder = None,
     detail: Detail = None,
+    self_check: SelfCheck = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> Callable[[], NoReturn]:
@@ -72,19 +81,17 @@ def run(
         config = replace(config, detail=checked_detail(detail))
     started = Program(program, tuple(arguments or ()), module)
     started.prepare()
-    shown = output or Path(default_name(started))
+    shown = of_this_rank(output or Path(default_name(started)))
     refuse_existing(shown, force)
     if not shown.parent.is_dir():
         raise TraceFileError(f"{shown}: there is no folder {shown.parent}; make it first")
-    recording = Recording(shown.absolute(), config, force=force)
+    recording = Recording(shown.absolute(), config, force=force, self_check=self_check)
     return partial(become, started, recording, shown, quiet)
 
 
 def default_name(program: Program) -> str:
-    """``memprof-<program>[-rank<R>]-<pid>.json``: no two processes write one file."""
-    rank = os.environ.get("RANK", "")
-    of_rank = f"-rank{rank}" if rank.isdecimal() else ""
-    return f"memprof-{program.name}{of_rank}-{os.getpid()}.json"
+    """``memprof-<program>-<pid>.json``: no two processes write one file."""
+    return f"memprof-{program.name}-{os.getpid()}.json"
 
 
 def become(program: Program, recording: Recording, shown: Path, quiet: bool) -> NoReturn:
@@ -102,6 +109,7 @@ def become(program: Program, recording: Recording, shown: Path, quiet: bool) -> 
     if error is not None and not isinstance(error, SystemExit):
         _show(error)
     if not quiet and not recording.in_child:
+        shown = shown.with_name(recording.output.name)
         print_summary(recording, shown, brief=isinstance(error, KeyboardInterrupt))
     if error is None:
         sys.exit(0)

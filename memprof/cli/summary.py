@@ -23,22 +23,28 @@ def print_summary(recording: Recording, shown: Path, *, brief: bool = False) -> 
     if recording.problem:
         print(f"memprof: nothing was recorded: {recording.problem}", file=sys.stderr)
         return
-    print(f"memprof: wrote {shown}{'' if brief else _peaks(recording.output)}", file=sys.stderr)
+    peaks, *more = [""] if brief else _found(recording.output)
+    print(f"memprof: wrote {shown}{peaks}", file=sys.stderr)
+    for line in more:
+        print(f"memprof: {line}", file=sys.stderr)
     print(f"Next: memprof report {shown}", file=sys.stderr)
 
 
-def _peaks(path: Path) -> str:
-    """The peak of every device; nothing if the trace cannot be read, which `report` explains."""
+def _found(path: Path) -> list[str]:
+    """The peak of every device, and a line for what a self-check found."""
     from memprof.analyze import analyze
+    from memprof.analyze.self_check import self_check
+    from memprof.cli.render.self_check import self_check_lines
     from memprof.trace import load
 
     try:
         analysis = analyze(load(path))
         peaks = [(name, analysis.device(name).peak) for name in analysis.devices]
+        checked = [*self_check_lines(self_check(analysis.trace))]
     except Exception as error:
-        return f", which cannot be read back: {error}"
+        return [f", which cannot be read back: {error}"]
     told = [
         f"{format_bytes(peak.requested_bytes)} on {name} at {peak.seconds:.3f} s"
         for name, peak in peaks
     ]
-    return f": peak {', '.join(told)}" if told else ": no tensor was seen"
+    return [f": peak {', '.join(told)}" if told else ": no tensor was seen", *checked]

@@ -40,6 +40,11 @@ class Backward:
         def run_backward(roots: Any, *args: Any, **kwargs: Any) -> Any:
             if is_compiling():
                 return engine(roots, *args, **kwargs)
+            if self._scopes.paused:
+                try:
+                    return engine(roots, *args, **kwargs)
+                finally:
+                    self._scopes.backward_ended()
             begun = self._begin(roots)
             result = None
             try:
@@ -51,11 +56,10 @@ class Backward:
 
         return run_backward
 
-    def _begin(self, roots: Any) -> tuple[Scope, Any, Any, Any] | None:
+    def _begin(self, roots: Any) -> tuple[Scope, Any, Any] | None:
         try:
             scope = self._scopes.current()
             phase = self._scopes.begin(scope, "backward")
-            mark = self._storages.mark()
         except Exception as error:
             self._guard.note(error, "backward")
             return None
@@ -64,12 +68,12 @@ class Backward:
         except Exception as error:
             self._guard.note(error, "saved tensors")
             leaves = None
-        return scope, phase, leaves, mark
+        return scope, phase, leaves
 
-    def _end(self, scope: Scope, phase: Any, leaves: Any, mark: Any, result: Any) -> None:
+    def _end(self, scope: Scope, phase: Any, leaves: Any, result: Any) -> None:
         try:
             self._scopes.end(scope, phase)
-            if leaves is not None and self._storages.change_since(mark) is not None:
+            if leaves is not None:  # also where nothing was born: a bucket may hold gradients
                 self._graph.label_gradients(leaves, scope)
             for gradient in result or ():
                 self._storages.label(gradient, GRADIENT, scope)

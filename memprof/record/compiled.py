@@ -43,6 +43,8 @@ class CompiledGraphs:
 
     def _wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def run_compiled(graph: Any, inputs: Any) -> Any:
+            if self._scopes.paused:
+                return call(graph, inputs)
             if id(graph) not in self._extra and profiler_is_free():
                 result, extra = measured(lambda: call(graph, inputs))
                 self._extra[id(graph)] = extra

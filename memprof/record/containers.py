@@ -51,8 +51,9 @@ def plain_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     kind: Any = type(tensor)
     if kind not in PLAIN and is_traceable_wrapper_subclass_type(kind):
         names, _ = flattened(tensor)
-        for name in names:
-            yield from plain_parts(getattr(tensor, name))
+        for part in (getattr(tensor, name) for name in names):
+            if is_tensor(part):  # a DTensor names its device mesh too
+                yield from plain_parts(part)
     elif tensor.layout is torch.strided:
         yield tensor
     else:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from memprof.record.compiled import MODULE as COMPILED_MODULE
 from memprof.record.compiled import CompiledGraphs
@@ -39,6 +40,7 @@ class DispatchRecorder:
         self._workspaces = Workspaces(journal)
         self._handlings = Handlings(self._workspaces, journal.strings.number)
         self._hooks: list[DispatchHook] = []
+        self._depth = -1  # of the stack of modes without our own, while paused
         scopes.met = self._met
 
     def install(self, patches: Patches) -> None:
@@ -58,9 +60,48 @@ class DispatchRecorder:
         """Enters the hook on the calling thread."""
         self._hook_for(scope).__enter__()  # type: ignore[no-untyped-call]
 
+    def pause(self) -> bool:
+        """Leaves the hook on this thread; False where the program entered another mode in it."""
+        if _get_current_dispatch_mode() is not self._hooks[0]:
+            return False
+        self._hooks[0].__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self._depth = torch._C._len_torch_dispatch_stack()
+        for hook in self._hooks:
+            hook.open = False
+        self._journal.warn(
+            "self_check",
+            "the recording was paused for the self-check: what came and went meanwhile is missing, "
+            "and what stayed was found afterwards",
+        )
+        return True
+
+    def resume(self) -> bool:
+        """Enters the hook again; False while the program is inside a mode of its own."""
+        if torch._C._len_torch_dispatch_stack() != self._depth:
+            return False
+        self._depth = -1
+        for hook in self._hooks:
+            hook.open = True
+        self._hooks[0].__enter__()  # type: ignore[no-untyped-call]
+        return True
+
+    def count(self, native: Any) -> bool:
+        """Puts a counter where the observer would be, which PyTorch tells the sizes of blocks."""
+        if not native.enroll_counter():
+            return False
+        for ref in list(self.storages.live.values()):
+            if ref() is not None:
+                native.existed(ref.key, True)
+        return True
+
+    def uncount(self, native: Any) -> None:
+        """Takes the counter out again."""
+        native.leave()
+
     def stop(self) -> None:
         """Leaves the hook; those of other threads become pass-throughs."""
-        self._hooks[0].__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if self._depth < 0:
+            self._hooks[0].__exit__(None, None, None)  # type: ignore[no-untyped-call]
         self.forget()
 
     def counts(self) -> Mapping[str, Any]:
@@ -78,6 +119,7 @@ class DispatchRecorder:
 
     def _hook_for(self, scope: Scope) -> DispatchHook:
         hook = DispatchHook(self.storages, scope, self._workspaces, self._guard, self._handlings)
+        hook.open = self._depth < 0
         self._hooks.append(hook)
         return hook
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from memprof.record.containers import storages_of
+from memprof.record.containers import plain_parts, storages_of
 from memprof.record.scopes import Scope
 from memprof.record.storages import LABEL, Storages
 
@@ -31,7 +31,7 @@ class Graph:
         """Labels a leaf's gradient with the leaf's own name."""
         gradient = leaf.grad
         if gradient is not None:
-            name, module = self._storages.name_of(leaf)
+            name, module = self._storages.name_of(leaf) if _is_whole(gradient) else (0, 0)
             self._storages.label(gradient, GRADIENT, scope, name, module)
 
     def label_gradients(self, leaves: Any, scope: Scope) -> None:
@@ -70,6 +70,14 @@ class Graph:
         learned = fields, self._number(name), name == "torch::autograd::AccumulateGrad"
         self._fields[type(node)] = learned
         return learned
+
+
+def _is_whole(gradient: torch.Tensor) -> bool:
+    """Whether a gradient has its storage to itself, and is no view of one for many parameters."""
+    return not any(
+        part._is_view() and part.nbytes < part.untyped_storage().nbytes()
+        for part in plain_parts(gradient)
+    )
 
 
 def nodes_under(roots: Iterable[Any]) -> Iterator[Any]:

@@ -22,6 +22,10 @@ is_compiling = torch.compiler.is_compiling
 _WRAPPED = ("_orig_mod",)  # under this name torch.compile's wrapper holds the user's module
 
 
+def _unheard(kwargs: dict[str, Any], result: Any) -> None:
+    pass
+
+
 class Paths:
     """Knows which module holds which, and so every module's full path from the outermost one."""
 
@@ -123,6 +127,8 @@ class ModuleCalls:
         self._on_call = on_call
         self._on_return = on_return
         self._open = True
+        self._unrecorded = 0
+        self.root_returned: Callable[[dict[str, Any], Any], None] = _unheard
 
     def install(self, patches: Patches) -> None:
         """Wraps the call; undoing `patches` restores it."""
@@ -141,6 +147,8 @@ class ModuleCalls:
         def __call__(module: Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
             if is_compiling() or not self._open:
                 return call(module, *args, **kwargs)
+            if self._scopes.paused:
+                return self._let_through(call, module, args, kwargs)
             scope = enter(module)
             try:
                 result = call(module, *args, **kwargs)
@@ -152,8 +160,18 @@ class ModuleCalls:
 
         return __call__
 
+    def _let_through(self, call: Callable[..., Any], module: Module, args: Any, kwargs: Any) -> Any:
+        self._unrecorded += 1
+        try:
+            result = call(module, *args, **kwargs)
+        finally:
+            self._unrecorded -= 1
+        if not self._unrecorded:
+            self.root_returned(kwargs, result)
+        return result
+
     def _registered(self, parent: Module, name: str, child: Module | None) -> None:
-        if not is_compiling():
+        if not is_compiling():  # even while paused: it is noted nowhere else
             self._paths.adopt(parent, name, child)
 
     def _enter(self, module: Module) -> Scope | None:
@@ -173,5 +191,6 @@ class ModuleCalls:
         try:
             if scope and self._scopes.leave_module(scope, module) and not scope.calls:
                 self._on_return(scope, module, args, kwargs, result)
+                self.root_returned(kwargs, result)
         except Exception as error:
             self._guard.note(error, "module return")

@@ -36,6 +36,8 @@ class Recomputations:
 
     def _wrap_enter(self, enter: Callable[..., Any]) -> Callable[..., Any]:
         def entered(hook: Any) -> Any:
+            if self._scopes.paused:
+                return enter(hook)
             try:
                 scope = self._scopes.current()
                 self._open.append((scope, self._scopes.begin(scope, PHASE)))

@@ -37,6 +37,18 @@ class Recorder(Protocol):
     def start(self, scope: Scope) -> None:
         """Begins to observe the calling thread."""
 
+    def pause(self) -> bool:
+        """Observes nothing of what memory is for until `resume`; False where it cannot."""
+
+    def resume(self) -> bool:
+        """Ends a pause; False where that must wait."""
+
+    def count(self, native: Any) -> bool:
+        """Lets `native` count what this thread allocates; False where a profiler does already."""
+
+    def uncount(self, native: Any) -> None:
+        """Takes back what `count` did."""
+
     def stop(self) -> None:
         """Ends all observation; labels may still come."""
 

@@ -60,17 +60,27 @@ def _nobody() -> None:
     pass
 
 
+def _unheard(declared: bool) -> None:
+    pass
+
+
 class Scopes:
     """The scopes of all threads, and the rows that phases and steps become.
 
     Attributes:
         met: is called on a thread that was not known before.
         moved: is told the calling thread's module and phase whenever they change.
+        turned: is told of every turn of the program's loop, and whether the user declared it.
+        paused: nothing is recorded for now; whatever has a hook lets everything through.
+        steps: how many steps have begun.
     """
 
     def __init__(self, journal: Journal, on_boundary: Callable[[], None]) -> None:
         self.met: Callable[[], None] = _nobody
         self.moved: Callable[[int, int], object] | None = None
+        self.turned: Callable[[bool], None] = _unheard
+        self.paused = False
+        self.steps = 0
         self._number = journal.strings.number
         self._phase_rows = journal.tables["phases"].add
         self._step_rows = journal.tables["steps"].add
@@ -190,7 +200,12 @@ class Scopes:
                 break
         scope.phase = scope.phases[-1].number if scope.phases else 0
         self._move(scope)
-        if phase.name == "backward" and self._turn_with_backward:
+        if phase.name == "backward":
+            self.backward_ended()
+
+    def backward_ended(self) -> None:
+        """Ends the step if optimizers stepped inside the backward pass that is over now."""
+        if self._turn_with_backward:
             self._turn_with_backward = False
             self.turn()
 
@@ -221,18 +236,28 @@ class Scopes:
             return
         if self._turn is None or declared:
             self._turn = (now_ns(), DECLARED if declared else GUESSED)
+        self.turned(declared)
 
     def turn_at(self, phase: OpenPhase) -> None:
         """Lets a step begin with an open phase, unless one did."""
         if self._step_phase != phase.number:
             self._step_phase = phase.number
-            self._step_rows((phase.begin_ns, GUESSED))
+            self._note_step(phase.begin_ns, GUESSED)
+
+    def step_unrecorded(self, scope: Scope, name: str) -> OpenPhase:
+        """Begins a step in which nothing will be seen to happen, with a phase for all of it."""
+        self._turn = self._turn or (now_ns(), GUESSED)
+        return self.begin(scope, name)
+
+    def _note_step(self, begin_ns: int, kind: int) -> None:
+        self.steps += 1
+        self._step_rows((begin_ns, kind))
 
     def _begin_turn(self) -> bool:
         if self._turn is None:
             return False
         (begin_ns, kind), self._turn = self._turn, None
-        self._step_rows((begin_ns or now_ns(), kind))
+        self._note_step(begin_ns or now_ns(), kind)
         return True
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import torch
 
 from memprof.errors import AlreadyTracingError
+from memprof.ranks import rank_and_world
 from memprof.record import interrupts
 from memprof.record.autograd import Backward
 from memprof.record.containers import tensors_in
@@ -27,15 +28,18 @@ from memprof.record.imports import ImportWatch
 from memprof.record.journal import Journal, now_ns
 from memprof.record.labels.caches import MODULE as CACHE_MODULE
 from memprof.record.labels.caches import Caches
+from memprof.record.labels.communication import Communication
 from memprof.record.labels.existing import Existing
 from memprof.record.labels.inputs import RootCalls
 from memprof.record.labels.optimizers import Optimizers
 from memprof.record.labels.parameters import Parameters
+from memprof.record.labels.sharded import ShardedWeights
 from memprof.record.modules import ModuleCalls, Paths
 from memprof.record.patches import Patches
 from memprof.record.recompute import Recomputations
 from memprof.record.recorders import Choice, choose
 from memprof.record.scopes import OpenPhase, Scope, Scopes
+from memprof.record.self_check import SelfCheck
 from memprof.record.storages import LABEL
 from memprof.record.views import Views
 from memprof.trace import CATEGORIES
@@ -64,12 +68,14 @@ class Options:
         stack_bytes: allocations of at least this many bytes keep their Python stack.
         detail: "modules", or "ops": the native observer notes the operator of every allocation.
         announce: is told what keeps the program waiting, or is not as was asked for.
+        self_check: count what some steps allocate without the recording.
     """
 
     recorder: str = "auto"
     stack_bytes: int = 64 << 10
     detail: str = "modules"
     announce: Callable[[str], None] = lambda text: None
+    self_check: bool = False
 
 
 def active() -> Session | None:
@@ -101,7 +107,19 @@ class Session:
             storages, scopes, self._parameters, self._caches, views, facts, paths, guard
         )
         self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
-        watched = {CACHE_MODULE: guard(self._caches.install), **recorder.watched(patches)}
+        self._self_check: SelfCheck | None = None
+        if options.self_check:
+            self._self_check = SelfCheck(
+                recorder, scopes, journal, guard, self._find_more, options.announce
+            )
+            self._calls.root_returned = guard(self._self_check.root_returned)
+        self._communication = Communication(storages, scopes, journal.strings.number, guard)
+        sharded = ShardedWeights(storages, scopes, facts, guard, patches)
+        watched = {
+            CACHE_MODULE: guard(self._caches.install),
+            **sharded.watched(),
+            **recorder.watched(patches),
+        }
         self._imports = ImportWatch(watched)
         if choice.fell_back:
             options.announce(f"the dispatch hook records: {choice.reason}")
@@ -129,20 +147,26 @@ class Session:
             self._parameters,
             self._optimizers,
             self._recomputations,
+            self._communication,
             self._recorder,
         ):
             part.install(self._patches)
         interrupts.install(self._patches)
+        if self._self_check is not None:
+            self._self_check.install(self._patches)
         self._imports.start()
         self._patches.on_undo(self._imports.stop)
         self.scopes.begin_loading(scope)
         self.journal.start(self._guard(self._host.sample), self._guard(self._cuda.sample))
         self._recorder.start(scope)
 
-    def _find_existing(self, scope: Scope) -> None:
+    def _find_more(self, scope: Scope) -> None:
+        self._find_existing(scope, found=True)
+
+    def _find_existing(self, scope: Scope, *, found: bool = False) -> None:
         try:
             existing = Existing()
-            existing.note_births(self.storages, scope)
+            existing.note_births(self.storages, scope, found=found)
             existing.note_labels(
                 scope,
                 self.storages,
@@ -158,6 +182,8 @@ class Session:
     def stop(self) -> OSError | None:
         """Ends the recording; returns what kept the trace from being written, if anything."""
         global _active
+        if self._self_check is not None:
+            self._guard(self._self_check.stop)()
         self._recorder.stop()
         self._patches.undo()
         self._guard(self._label_models)()
@@ -172,9 +198,7 @@ class Session:
             "live_bytes": self.live_bytes(),
             **self._recorder.counts(),
         }
-        live = dict(self.storages.live)
-        self.storages.live.clear()
-        live.clear()
+        self.storages.forget()
         _active = None
         return self.journal.close(summary)
 
@@ -223,11 +247,11 @@ class Session:
 
 def header(choice: Choice) -> Mapping[str, Any]:
     """What is known of the program and the machine when a recording begins."""
-    rank = os.environ.get("RANK", "")
+    known = rank_and_world()
     return {
         "program": list(sys.argv),
         "pid": os.getpid(),
-        "rank": int(rank) if rank.isdecimal() else None,
+        "rank": None if known is None else known[0],
         "started_ns": time.time_ns(),
         "begin_ns": now_ns(),
         "memprof": memprof_version(),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
@@ -160,10 +161,17 @@ class Storages:
             text = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
         self._details((allocation, self._strings.number(text), self._stacks.capture()))
 
-    def existed(self, storage: torch.UntypedStorage, tensor: torch.Tensor, scope: Scope) -> None:
-        """Notes a storage from before the recording."""
+    def existed(
+        self,
+        storage: torch.UntypedStorage,
+        tensor: torch.Tensor,
+        scope: Scope,
+        *,
+        found: bool = False,
+    ) -> None:
+        """Notes a storage from before the recording, or one `found` in the middle of it."""
         if storage._cdata not in self.live:
-            self._birth(storage, tensor, 0, scope, BEFORE, -1)
+            self._birth(storage, tensor, 0, scope, FOUND if found else BEFORE, -1)
 
     def resized(self, storage: torch.UntypedStorage, op: int, scope: Scope) -> None:
         """Notes a known storage's new size as a death and a birth; its labels go on."""
@@ -225,6 +233,29 @@ class Storages:
     def label_allocation(self, allocation: int, kind: int, name: int, module: int) -> None:
         """Notes what an allocation was that may have died meanwhile."""
         self._labels((now_ns(), allocation, kind, name, module))
+
+    def alive_since(self, first: int) -> list[tuple[int, int]]:
+        """Id and labels of what is alive and was allocated from the id `first` on, in order."""
+        living = list(self.live.values())
+        return [(ref.allocation, ref.labels) for ref in living if ref.allocation >= first]
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """While a library exchanges data: what it allocates for itself is not noted."""
+        yield
+
+    def born_in_exchange(self, tensor: torch.Tensor, op: int, scope: Scope) -> None:
+        """Notes the result of an exchange unless it is known."""
+        self.born(tensor, op, scope)
+
+    def follow(self, storage: torch.UntypedStorage) -> None:
+        """Sees to it that a storage's end is noted on whatever thread it comes."""
+
+    def forget(self) -> None:
+        """Lets go of every storage: what ends from now on is not noted."""
+        live = dict(self.live)
+        self.live.clear()
+        live.clear()
 
     def relabel(self, value: object, kind: int, scope: Scope, name: int = 0) -> None:
         """Labels again even what has the label: the user's latest word counts."""

@@ -37,6 +37,8 @@ class Unannounced:
     def _wrap_random(self, get_state: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
         def get_rng_state() -> torch.Tensor:
             state = get_state()
+            if self._scopes.paused:
+                return state
             try:
                 self._storages.born(state, self._random, self._scopes.current())
             except Exception as error:

@@ -25,6 +25,7 @@ MAX_SIZES = 64
 NEGLIGIBLE_BYTES = 1024
 profiler: Any = torch_profiler
 _LOG_LEVEL = "KINETO_LOG_LEVEL"
+_taken: list[object] = []
 
 
 class Workspaces:
@@ -43,8 +44,12 @@ class Workspaces:
         self._cpu = journal.strings.number("cpu")
 
     def consider(self, func: torch._ops.OpOverload, op: int) -> None:
-        """Puts a new operator under observation for its first calls."""
-        if func.namespace == "aten":
+        """Puts a new operator under observation for its first calls.
+
+        PyTorch's profiler complains on stderr of memory freed under it that it has not seen
+        allocated; `set_` does nothing but free.
+        """
+        if func.namespace == "aten" and func._schema.name != "aten::set_":
             self.probed[op] = FIRST_CALLS
 
     def run(self, func: Callable[..., Any], args: Any, kwargs: Any, op: int) -> tuple[Any, int]:
@@ -83,7 +88,17 @@ def profiler_is_free() -> bool:
     """Whether PyTorch's profiler can be used now: it belongs to one thread and one user."""
     on_main_thread = threading.get_ident() == threading.main_thread().ident
     enabled = torch._C._autograd._profiler_enabled() or profiler._is_profiler_enabled
-    return on_main_thread and not enabled
+    return on_main_thread and not enabled and not _taken
+
+
+@contextmanager
+def profiler_taken() -> Iterator[None]:
+    """Says that something else has the profiler's place for now: nothing new is measured."""
+    _taken.append(None)
+    try:
+        yield
+    finally:
+        _taken.pop()
 
 
 def measured(call: Callable[[], Any]) -> tuple[Any, int]:

@@ -38,6 +38,8 @@ LABELS: Final = (
     "output",
     "communication",
     *(f"tag:{category}" for category in CATEGORIES),
+    "gathered",
+    "exchanged",
 )
 
 #: How an allocation came to be known.

@@ -11,15 +11,17 @@ INFINITY = float("inf")
 FORWARD = ("forward", "prefill", "decode", "recompute")
 OURS = (*FORWARD, "backward", "optimizer", "load")
 BY_LABEL = (
+    ("gathered", "communication"),
     ("parameter", "weights"),
     ("optimizer_state", "optimizer_state"),
     ("gradient", "gradients"),
-    ("communication", "communication"),
     ("kv_cache", "kv_cache"),
     ("recurrent_state", "recurrent_state"),
     ("buffer", "buffers"),
+    ("communication", "communication"),
     ("input", "inputs"),
     ("saved_for_backward", "activations"),
+    ("exchanged", "communication"),
 )
 
 

@@ -20,6 +20,8 @@ EXPECTED = {
     "input": "inputs",
     "output": "temporary",
     "communication": "communication",
+    "gathered": "communication",
+    "exchanged": "communication",
 }
 
 
@@ -37,15 +39,17 @@ def test_a_label_decides(label: str) -> None:
 
 ORDER = (
     "tag:inputs",
+    "gathered",
     "parameter",
     "optimizer_state",
     "gradient",
-    "communication",
     "kv_cache",
     "recurrent_state",
     "buffer",
+    "communication",
     "input",
     "saved_for_backward",
+    "exchanged",
     "output",
 )
 

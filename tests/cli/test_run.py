@@ -54,6 +54,21 @@ def test_traces_a_program_nobody_edited(tmp_path: Path) -> None:
     assert any(name.endswith("weight") for name in labels_of(trace))
 
 
+def test_a_self_check_is_answered_in_one_line(tmp_path: Path) -> None:
+    write(tmp_path, TRAIN.replace("range(2)", "range(9)"))
+    answer = memprof("run", "--self-check", "-o", "t.json", "train.py", cwd=tmp_path)
+    told = answer.stderr.splitlines()
+    line = next(line for line in told if "Self-check" in line)
+    assert line.startswith(
+        "memprof: Self-check: steps with and without recording allocate the same"
+    )
+    assert told[-1] == "Next: memprof report t.json"
+    report = memprof("report", "--json", "t.json", cwd=tmp_path)
+    assert json.loads(report.stdout)["self_check"]["devices"]["cpu"]["verdict"] == "equal"
+    text = memprof("report", "t.json", cwd=tmp_path).stdout
+    assert line.removeprefix("memprof: ") in " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("ending", "code", "message"),
     [
@@ -298,13 +313,32 @@ def test_switched_off(tmp_path: Path) -> None:
 
 def test_default_name_tells_ranks_and_processes_apart(tmp_path: Path) -> None:
     write(tmp_path, TRAIN, "my.train.py")
-    memprof("run", "-q", "my.train.py", cwd=tmp_path, RANK="3")
+    told = memprof("run", "my.train.py", cwd=tmp_path, RANK="3", WORLD_SIZE="4").stderr
     memprof("run", "-q", "my.train.py", cwd=tmp_path)
-    names = sorted(path.name for path in tmp_path.glob("*.json"))
+    names = sorted(path.name for path in tmp_path.glob("memprof-my.train-*.json"))
     assert len(names) == 2
-    ranked = [name for name in names if name.startswith("memprof-my.train-rank3-")]
+    ranked = [name for name in names if name.endswith(".rank3.json")]
     assert len(ranked) == 1
+    assert told.startswith(f"memprof: wrote {ranked[0]}: peak ")
+    assert told.splitlines()[1] == f"Next: memprof report {ranked[0]}"
     assert load(tmp_path / ranked[0]).header["rank"] == 3
+
+
+def test_a_refusal_names_the_file_of_this_rank(tmp_path: Path) -> None:
+    write(tmp_path, TRAIN)
+    (tmp_path / "t.rank1.json").write_text("precious")
+    words = ("run", "-o", "t.json", "train.py")
+    answer = memprof(*words, cwd=tmp_path, RANK="1", WORLD_SIZE="2")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("memprof: t.rank1.json: exists already")
+    assert [path.name for path in tmp_path.glob("*.json")] == ["t.rank1.json"]
+
+
+def test_a_program_that_gives_itself_a_rank(tmp_path: Path) -> None:
+    write(tmp_path, "import os\nos.environ.update(RANK='0', WORLD_SIZE='2')\n" + dedent(TRAIN))
+    answer = memprof("run", "-o", "t.json", "train.py", cwd=tmp_path)
+    assert answer.stderr.startswith("memprof: wrote t.rank0.json: peak ")
+    assert load(tmp_path / "t.rank0.json").complete
 
 
 @pytest.mark.parametrize(

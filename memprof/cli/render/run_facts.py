@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from memprof.cli.render.parts import heading, headline, indented, plural, size
+from memprof.cli.render.self_check import self_check_lines
 
 Data = Mapping[str, Any]
 
@@ -57,7 +58,8 @@ def early_end(document: Data) -> Iterator[RenderableType]:
 
 def remarks(document: Data) -> Iterator[RenderableType]:
     """What the recorder had to say about its own work."""
-    lines = [*_own_effect(document), *map(_remark, document["warnings"])]
+    checked = self_check_lines(document.get("self_check"))
+    lines = [*checked, *_own_effect(document), *map(_remark, document["warnings"])]
     if lines:
         yield heading("Remarks on the recording")
         yield from map(indented, lines)

@@ -76,7 +76,7 @@ class Caches:
 
     def _wrap_update(self, update: Callable[..., Any]) -> Callable[..., Any]:
         def updated(cache: Any, *args: Any, **kwargs: Any) -> Any:
-            if torch.compiler.is_compiling() or torch.is_grad_enabled():
+            if self._ignores() or torch.is_grad_enabled():
                 return update(cache, *args, **kwargs)
             layer = _layer_index(args, kwargs)
             self._before(cache, layer)
@@ -89,11 +89,14 @@ class Caches:
     def _wrap_rearrange(self, rearrange: Callable[..., Any]) -> Callable[..., Any]:
         def rearranged(cache: Any, *args: Any, **kwargs: Any) -> Any:
             result = rearrange(cache, *args, **kwargs)
-            if not torch.compiler.is_compiling():
+            if not self._ignores():
                 self._after(cache, None)
             return result
 
         return rearranged
+
+    def _ignores(self) -> bool:
+        return torch.compiler.is_compiling() or self._scopes.paused
 
     def _before(self, cache: Any, layer: int | None) -> None:
         """Names the model's call after what its cache holds: nothing yet, or a context."""

@@ -40,11 +40,11 @@ class Existing:
             elif issubclass(kind, cache):
                 self.caches.append(found)
 
-    def note_births(self, storages: Storages, scope: Scope) -> None:
-        """Notes every tensor's storage as an allocation from before the recording."""
+    def note_births(self, storages: Storages, scope: Scope, *, found: bool = False) -> None:
+        """Notes unknown storages as from before the recording, or as `found` in the midst of it."""
         for tensor in self.tensors:
             for storage in storages_of(tensor):
-                storages.existed(storage, tensor, scope)
+                storages.existed(storage, tensor, scope, found=found)
 
     def note_labels(
         self,

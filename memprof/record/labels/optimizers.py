@@ -58,7 +58,7 @@ class Optimizers:
         patches.on_undo(after.remove)
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or self._scopes.paused:
             return
         try:
             scope = self._scopes.current()
@@ -75,6 +75,9 @@ class Optimizers:
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if torch.compiler.is_compiling():
+            return
+        if self._scopes.paused:
+            self._scopes.turn()
             return
         try:
             scope = self._scopes.current()

@@ -49,7 +49,7 @@ class Parameters:
 
     def _registration_hook(self, kind: int) -> Any:
         def registered(module: Module, name: str, tensor: torch.Tensor | None) -> None:
-            if tensor is None or torch.compiler.is_compiling():
+            if tensor is None or torch.compiler.is_compiling() or self._scopes.paused:
                 return
             try:
                 self._looks.clear()
@@ -64,6 +64,8 @@ class Parameters:
 
         def _apply(module: Module, *args: Any, **kwargs: Any) -> Any:
             result = apply(module, *args, **kwargs)
+            if self._scopes.paused:
+                return result
             self._looks.clear()
             try:
                 self.label_unnamed(self._scopes.current(), module)
@@ -78,7 +80,7 @@ class Parameters:
 
         def make(*args: Any, **kwargs: Any) -> Any:
             parameter = new(*args, **kwargs)
-            if not torch.compiler.is_compiling():
+            if not torch.compiler.is_compiling() and not self._scopes.paused:
                 try:
                     scope = self._scopes.current()
                     self._storages.label(

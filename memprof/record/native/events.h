@@ -81,7 +81,7 @@ struct Thread {
   uint32_t read = 0;
   uint32_t run = 0;
   int32_t module = 0, phase = 0;
-  bool observed = false;
+  bool observed = false, muted = false;
   Origin origin = kOperation;
   int64_t born = 0, born_bytes = 0, died = 0;
   std::vector<int32_t> ops;
@@ -93,6 +93,7 @@ struct Thread {
     if (run != now) {
       run = now;
       module = phase = 0;
+      muted = false;
       ops.clear();
       for (auto* known : {&stacks, &names, &tensors}) {
         known->clear();

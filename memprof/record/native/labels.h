@@ -38,6 +38,11 @@ inline Address plain_memory_of(const at::Tensor& tensor) {
   return address && comes_from_allocator(*storage) ? address : 0;
 }
 
+// Whether a tensor has its storage to itself, and is no view of one for many tensors.
+inline bool is_whole(const at::Tensor& tensor) {
+  return !tensor.is_view() || tensor.nbytes() >= tensor.storage().nbytes();
+}
+
 // The number of a large tensor's element type and shape, such as "Float[8, 512]"; else 0.
 inline int32_t tensor_text(Thread& here, const c10::TensorImpl& tensor) {
   if (!stack_bytes || !tensor.has_storage() ||

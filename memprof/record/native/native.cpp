@@ -6,6 +6,7 @@
 #include "stacks.h"
 
 #include "graph.h"
+#include "slot.h"
 
 namespace {
 
@@ -90,7 +91,7 @@ PyObject* py_label_gradients(PyObject*, PyObject* const* args, Py_ssize_t) {
       continue;
     }
     const Address address = plain_memory_of(gradient), of_leaf = plain_memory_of(leaf);
-    if (here.observed && address && of_leaf) {
+    if (here.observed && address && of_leaf && is_whole(gradient)) {
       const int32_t text = tensor_text(here, *gradient.unsafeGetTensorImpl());
       here.append(kLike, address, paired(kind, text), of_leaf);
     } else {
@@ -122,6 +123,25 @@ PyObject* py_known(PyObject*, PyObject* storage) {
     Py_RETURN_NONE;
   }
   return Py_BuildValue("(LLIii)", found.id, found.bytes, found.labels, found.name, found.module);
+}
+
+// alive_since(id) -> [(id, labels)] of what lives and was allocated from `id` on
+PyObject* py_alive_since(PyObject*, PyObject* first) {
+  const int64_t from = PyLong_AsLongLong(first);
+  std::vector<std::pair<int64_t, uint32_t>> found;
+  with_ledger([&](Ledger& book) {
+    book.live.each([&](const Block& block) {
+      if (block.id >= from) {
+        found.emplace_back(block.id, block.labels);
+      }
+    });
+  });
+  PyObject* list = PyList_New(Py_ssize_t(found.size()));
+  for (size_t i = 0; list && i < found.size(); ++i) {
+    PyObject* pair = Py_BuildValue("(LI)", found[i].first, found[i].second);
+    PyList_SET_ITEM(list, Py_ssize_t(i), pair);
+  }
+  return list;
 }
 
 // unlabelled_like(kind) -> whether a block without a label has the size of one of a kind, half or twice
@@ -171,6 +191,17 @@ PyObject* py_existed(PyObject*, PyObject* const* args, Py_ssize_t) {
   }
   here.origin = kOperation;
   Py_RETURN_TRUE;
+}
+
+// noted_late(storage): what a muted thread has just allocated
+PyObject* py_noted_late(PyObject*, PyObject* of) {
+  c10::StorageImpl* storage = storage_at(of);
+  const Address address = memory_of(storage);
+  if (address && comes_from_allocator(*storage) && !is_reported(address)) {
+    c10::reportMemoryUsageToProfiler(reinterpret_cast<void*>(address), int64_t(storage->nbytes()),
+                                     0, 0, storage->device());
+  }
+  Py_RETURN_NONE;
 }
 
 // died(address): what lived there is gone, and its end was not reported
@@ -255,42 +286,72 @@ PyObject* py_counts(PyObject*, PyObject*) {
   });
 }
 
-std::shared_ptr<ProfilerStateBase>& enrolled() {
-  thread_local std::shared_ptr<ProfilerStateBase> observer;
-  return observer;
-}
-
-bool slot_is_ours() {
-  return enrolled() && c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE) ==
-      enrolled().get();
-}
-
 // enroll() -> False where a profiler has the slot already
 PyObject* py_enroll(PyObject*, PyObject*) {
-  if (slot_is_ours()) {
-    c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
-  }
-  if (c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE)) {
+  if (!enroll<Observer>()) {
     Py_RETURN_FALSE;
   }
-  enrolled() = std::make_shared<Observer>();
-  c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, enrolled());
   this_thread().observed = true;
   Py_RETURN_TRUE;
 }
 
+// enroll_counter(): the same, for a thread that is to be counted and not observed
+PyObject* py_enroll_counter(PyObject*, PyObject*) {
+  if (!enroll<Counter>()) {
+    Py_RETURN_FALSE;
+  }
+  this_thread().observed = false;
+  Py_RETURN_TRUE;
+}
+
+PyObject* py_enrolled(PyObject*, PyObject*) { return PyBool_FromLong(slot_is_ours()); }
+
 // leave() -> whether this thread was enrolled and is no more
 PyObject* py_leave(PyObject*, PyObject*) {
-  const bool ours = slot_is_ours();
-  if (ours) {
-    c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
-  }
-  enrolled().reset();
+  const bool ours = leave();
   this_thread().observed = false;
   return PyBool_FromLong(ours);
 }
 
 at::CallbackHandle op_callback = 0;
+
+// mute(on) -> whether it was: a muted thread's allocations are not noted, its frees are
+PyObject* py_mute(PyObject*, PyObject* on) {
+  return PyBool_FromLong(std::exchange(this_thread().muted, on == Py_True));
+}
+
+// observed() -> whether what this thread frees is reported to an observer of ours
+PyObject* py_observed(PyObject*, PyObject*) {
+  auto* slot = c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE);
+  return PyBool_FromLong(dynamic_cast<Observer*>(slot) != nullptr);
+}
+
+// pause(whether): from now on births and deaths alone are noted, or everything again
+PyObject* py_pause(PyObject*, PyObject* whether) {
+  const bool pause = whether == Py_True;
+  if (op_callback && pause != pausing) {
+    pause ? at::disableCallback(op_callback) : at::reenableCallback(op_callback);
+  }
+  pausing = pause;
+  Py_RETURN_NONE;
+}
+
+// count(whether): begins or ends to count what the threads enrolled allocate
+PyObject* py_count(PyObject*, PyObject* whether) {
+  counting = whether == Py_True;
+  Py_RETURN_NONE;
+}
+
+// counted() -> {device: (allocations, bytes, highest rise)} since it was last asked
+PyObject* py_counted(PyObject*, PyObject*) {
+  PyObject* found = PyDict_New();
+  each_counted([&](const std::string& device, int64_t calls, int64_t bytes, int64_t highest) {
+    PyObject* counts = Py_BuildValue("(LLL)", (long long)calls, (long long)bytes, (long long)highest);
+    PyDict_SetItemString(found, device.c_str(), counts);
+    Py_XDECREF(counts);
+  });
+  return found;
+}
 
 // start(stack_bytes, ops): an empty ledger; threads enroll after it
 PyObject* py_start(PyObject*, PyObject* args) {
@@ -302,6 +363,7 @@ PyObject* py_start(PyObject*, PyObject* args) {
   texts().clear();
   node_types().clear();
   lost = 0;
+  pausing = counting = false;
   ++recording;
   if (ops) {
     op_callback = at::addGlobalCallback(at::RecordFunctionCallback(&op_begins, &op_ends)
@@ -336,12 +398,21 @@ PyMethodDef methods[] = {
     {"stop", py_stop, METH_NOARGS, ""},
     {"forget", py_forget, METH_NOARGS, ""},
     {"enroll", py_enroll, METH_NOARGS, ""},
+    {"enroll_counter", py_enroll_counter, METH_NOARGS, ""},
+    {"enrolled", py_enrolled, METH_NOARGS, ""},
     {"leave", py_leave, METH_NOARGS, ""},
+    {"mute", py_mute, METH_O, ""},
+    {"observed", py_observed, METH_NOARGS, ""},
+    {"pause", py_pause, METH_O, ""},
+    {"count", py_count, METH_O, ""},
+    {"counted", py_counted, METH_NOARGS, ""},
     {"take", py_take, METH_NOARGS, ""},
     {"counts", py_counts, METH_NOARGS, ""},
     {"next_id", py_next_id, METH_NOARGS, ""},
+    {"noted_late", py_noted_late, METH_O, ""},
     {"died", py_died, METH_O, ""},
     {"known", py_known, METH_O, ""},
+    {"alive_since", py_alive_since, METH_O, ""},
     {"unlabelled_like", py_unlabelled_like, METH_O, ""},
     FAST("any_without", py_any_without),
     FAST("existed", py_existed),

@@ -3,15 +3,16 @@
 
 #include <ATen/record_function.h>
 #include <torch/csrc/autograd/function.h>
-#include <torch/csrc/profiler/orchestration/observer.h>
 
 #include <algorithm>
 
+#include "counter.h"
 #include "stacks.h"
 
 namespace memprof {
 
 inline int64_t stack_bytes = 0;  // allocations of at least this size keep their stack
+inline std::atomic<bool> pausing{false};  // births and deaths are noted, and nothing about them
 
 constexpr int64_t kUnnumbered = int64_t{1} << 62;  // nodes that accumulate gradients
 
@@ -55,11 +56,6 @@ inline void op_ends(const at::RecordFunction&, at::ObserverContext*) {
   }
 }
 
-using torch::profiler::impl::ActiveProfilerType;
-using torch::profiler::impl::ProfilerConfig;
-using torch::profiler::impl::ProfilerState;
-using torch::profiler::impl::ProfilerStateBase;
-
 inline uint32_t device_code(c10::Device device) {
   return uint32_t(device.type()) << 8 | uint8_t(device.index());
 }
@@ -86,10 +82,13 @@ class Observer final : public ProfilerStateBase {
       return;
     }
     Thread& here = this_thread();
+    if (here.origin == kOperation) {
+      count(device, bytes);
+    }
     if (bytes < 0) {
       ++here.died;
       here.append(kDeath, Address(address));
-    } else {
+    } else if (!here.muted) {
       ++here.born;
       here.born_bytes += bytes;
       birth(here, Address(address), bytes, device);
@@ -101,6 +100,11 @@ class Observer final : public ProfilerStateBase {
   void birth(Thread& here, Address address, int64_t bytes, c10::Device device) {
     const int32_t module = here.module || here.phase ? here.module : owner_.module;
     const int32_t phase = here.phase ? here.phase : owner_.phase;
+    if (pausing.load(std::memory_order_relaxed)) {
+      here.append(kBirth, address, bytes, paired(0, phase), 0, int64_t{-1},
+                  paired(device_code(device), here.origin));
+      return;
+    }
     const bool large = stack_bytes && bytes >= stack_bytes && here.origin == kOperation;
     here.append(kBirth, address, bytes, paired(module, phase),
                 paired(here.ops.empty() ? 0 : std::abs(here.ops.back()),

@@ -6,11 +6,9 @@ the gap; what only PyTorch itself held is not.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch.autograd import profiler
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
@@ -20,14 +18,6 @@ from memprof.record.guard import Guard
 from memprof.record.journal import Journal
 from memprof.record.native.storages import NativeStorages
 from memprof.record.patches import Patches
-
-
-class _Watched(weakref.ref[torch.UntypedStorage]):
-    """A storage whose end, if it comes now, nobody reports."""
-
-    __slots__ = ("address",)
-
-    address: int
 
 
 class ProfilerGap:
@@ -46,7 +36,6 @@ class ProfilerGap:
         self._journal = journal
         self._hook = hook
         self._entered: DispatchHook | None = None
-        self._watched: list[_Watched] = []
         self._leave = guard(self._begin)
         self._return = guard(self._end)
 
@@ -80,18 +69,11 @@ class ProfilerGap:
         )
         for tensor in living_tensors():
             for storage in storages_of(tensor):
-                watched = _Watched(storage, self._ended)
-                watched.address = storage.data_ptr()
-                self._watched.append(watched)
+                self._storages.follow(storage)
         self._entered = self._hook()
         self._entered.__enter__()  # type: ignore[no-untyped-call]
 
-    def _ended(self, watched: weakref.ref[torch.UntypedStorage]) -> None:
-        assert isinstance(watched, _Watched)
-        self._native.died(watched.address)
-
     def _end(self) -> None:
-        self._watched.clear()
         entered, self._entered = self._entered, None
         if entered is not None:
             entered.open = False

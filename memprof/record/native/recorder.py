@@ -72,6 +72,28 @@ class NativeRecorder:
     def start(self, scope: Scope) -> None:
         """Nothing more: the thread reports since `enroll`."""
 
+    def pause(self) -> bool:
+        """Notes births and deaths alone, so that what happens meanwhile is not lost."""
+        self._native.pause(True)
+        self._journal.warn(
+            "self_check",
+            "the recording was paused for the self-check: what was allocated meanwhile has its "
+            "size and its times, and no module, operator or stack",
+        )
+        return True
+
+    def resume(self) -> bool:
+        """Notes everything again."""
+        self._native.pause(False)
+        return True
+
+    def count(self, native: Any) -> bool:
+        """Nothing more: the observer can count."""
+        return bool(native.enrolled())
+
+    def uncount(self, native: Any) -> None:
+        """Nothing: the observer stays."""
+
     def stop(self) -> None:
         """Leaves this thread; what other threads report is no longer heard."""
         self._native.leave()

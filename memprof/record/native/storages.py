@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
 
 FOREIGN = -1
 AGAIN = 1 << 8
+
+
+class Followed(weakref.ref[torch.UntypedStorage]):
+    """A storage that may end on a thread that nobody observes."""
+
+    __slots__ = ("address", "key")
+
+    key: int
+    address: int
 
 
 class NativeStorages(Storages):
@@ -36,6 +47,7 @@ class NativeStorages(Storages):
         super().__init__(journal, stack_bytes, place)
         self._native = native
         self._emptied: dict[int, tuple[int, ...]] = {}
+        self._followed: dict[int, Followed] = {}
         self.next_id = native.next_id
 
     def mark(self) -> Any:
@@ -49,6 +61,46 @@ class NativeStorages(Storages):
         if self._newest() is not newest:
             return object()
         return change if change[0] else None
+
+    def alive_since(self, first: int) -> list[tuple[int, int]]:
+        """Id and labels of what is alive and was allocated from the id `first` on, in order."""
+        return sorted([*super().alive_since(first), *self._native.alive_since(first)])
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """While a library exchanges data: what it allocates for itself is not noted.
+
+        It would free that on threads of its own, where nobody looks.
+        """
+        was = self._native.mute(True)
+        try:
+            yield
+        finally:
+            self._native.mute(was)
+
+    def born_in_exchange(self, tensor: torch.Tensor, op: int, scope: Scope) -> None:
+        """Notes the result of an exchange unless it is known."""
+        self._native.noted_late(tensor.untyped_storage()._cdata)
+
+    def follow(self, storage: torch.UntypedStorage) -> None:
+        """Sees to it that a storage's end is noted on whatever thread it comes."""
+        known = self._followed.get(storage._cdata)
+        if known is None or known.address != storage.data_ptr():
+            followed = Followed(storage, self._ended)
+            followed.key, followed.address = storage._cdata, storage.data_ptr()
+            self._followed[followed.key] = followed
+
+    def forget(self) -> None:
+        """Lets go of every storage: what ends from now on is not noted."""
+        self._followed.clear()
+        super().forget()
+
+    def _ended(self, followed: weakref.ref[torch.UntypedStorage]) -> None:
+        assert isinstance(followed, Followed)
+        if self._followed.get(followed.key) is followed:
+            del self._followed[followed.key]
+            if not self._native.observed():
+                self._native.died(followed.address)
 
     def _newest(self) -> StorageRef | None:
         return next(reversed(self.live.values()), None)
@@ -87,11 +139,18 @@ class NativeStorages(Storages):
             return None
         return super().born(tensor, op, scope, origin)
 
-    def existed(self, storage: torch.UntypedStorage, tensor: torch.Tensor, scope: Scope) -> None:
-        """Notes a storage from before the recording."""
+    def existed(
+        self,
+        storage: torch.UntypedStorage,
+        tensor: torch.Tensor,
+        scope: Scope,
+        *,
+        found: bool = False,
+    ) -> None:
+        """Notes a storage from before the recording, or one `found` in the middle of it."""
         known = self._native.known(storage._cdata) is not None
-        if not known and not self._native.existed(storage._cdata, False):
-            super().existed(storage, tensor, scope)
+        if not known and not self._native.existed(storage._cdata, found):
+            super().existed(storage, tensor, scope, found=found)
 
     def found(self, storage: torch.UntypedStorage) -> None:
         """Notes a storage whose birth may not have been seen, if the allocator made it."""
@@ -105,6 +164,7 @@ class NativeStorages(Storages):
 
     def renew(self, storage: torch.UntypedStorage, before: Any, op: int, scope: Scope) -> None:
         """Lets a storage's new memory go on from its old; the allocator reported both."""
+        self._followed.pop(storage._cdata, None)
         if isinstance(before, StorageRef):
             before = self._gone(before)
         if storage.nbytes():

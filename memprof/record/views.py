@@ -90,17 +90,25 @@ def parts(least: int) -> Iterator[Part]:
 
     Those that anything but tensors refers to, such as an autograd graph, are left out.
     """
+    unheld = _references_where_unheld()
+    for tensors in _by_storage().values():
+        storage = tensors[0].untyped_storage()
+        if storage.device.type != "meta" and storage.nbytes() >= least:
+            yield from _part_of(storage, tensors, unheld)
+
+
+def _by_storage() -> dict[int, list[torch.Tensor]]:
     groups: defaultdict[int, list[torch.Tensor]] = defaultdict(list)
     for tensor in living_tensors():
         if type(tensor) in PLAIN and tensor.layout is torch.strided:
             groups[tensor.untyped_storage()._cdata].append(tensor)
-    example = groups.pop(_EXAMPLE.untyped_storage()._cdata)
-    del tensor  # as it refers to one
-    unheld = max(_references_behind(_with_bases(example)).values())
-    for tensors in groups.values():
-        storage = tensors[0].untyped_storage()
-        if storage.device.type != "meta" and storage.nbytes() >= least:
-            yield from _part_of(storage, tensors, unheld)
+    return groups
+
+
+def _references_where_unheld() -> int:
+    """References to a tensor that only a view of it and the lists here know of."""
+    example = [_EXAMPLE, *_with_bases([_EXAMPLE])[1:]]  # as found: `gc.freeze()` hides both
+    return max(_references_behind(_with_bases(example)).values())
 
 
 def _part_of(

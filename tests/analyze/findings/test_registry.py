@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import memprof.analyze.findings as package
 from memprof.analyze import Analysis, report_document
 from memprof.analyze.findings import findings
+from memprof.analyze.findings.registry import FINDERS
 from memprof.cli.render.report import report_text
 from tests.trace_builder import GIB, TraceBuilder
 
@@ -78,3 +82,12 @@ def test_the_text_numbers_them_and_says_what_to_do() -> None:
 
 def test_where_nothing_is_found_the_text_says_nothing() -> None:
     assert "Findings" not in text(cards(0))
+
+
+def test_every_kind_has_its_row_in_the_documentation() -> None:
+    sources = "".join(path.read_text() for path in Path(package.__file__).parent.glob("*.py"))
+    page = Path(__file__).parents[3] / "docs" / "findings.md"
+
+    kinds = set(re.findall(r'(?:kind=|KIND = )"(\w+)"', sources))
+    assert set(re.findall(r"^\| `(\w+)` \|", page.read_text(), re.M)) == kinds
+    assert len(kinds) == len(FINDERS)

@@ -28,7 +28,6 @@ from memprof.attribute import RULES
 from memprof.trace import FORWARD_PHASES, Trace
 from memprof.trace.document import Ints
 
-KIND = "logits"
 _LOG_SOFTMAX = "_log_softmax"
 _KEPT_BY = ("LogSoftmaxBackward0", "NllLossBackward0", "NllLoss2DBackward0")
 _ITEMSIZES = (2, 4)
@@ -56,7 +55,7 @@ def logits(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
     more = found.copies[1:]
     rows, width = found.shape.elements // found.shape.sizes[-1], found.shape.sizes[-1]
     yield Finding(
-        kind=KIND,
+        kind="logits",
         bytes=total_bytes(device, more),
         text=f"The logits, {rows:,} × {width:,}, are held {len(found.copies)} times at the peak: "
         f"{_list(analysis, found.copies)}.",

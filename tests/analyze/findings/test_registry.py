@@ -88,6 +88,6 @@ def test_every_kind_has_its_row_in_the_documentation() -> None:
     sources = "".join(path.read_text() for path in Path(package.__file__).parent.glob("*.py"))
     page = Path(__file__).parents[3] / "docs" / "findings.md"
 
-    kinds = set(re.findall(r'(?:kind=|KIND = )"(\w+)"', sources))
+    kinds = set(re.findall(r'Finding\(\s+kind="(\w+)"', sources))
     assert set(re.findall(r"^\| `(\w+)` \|", page.read_text(), re.M)) == kinds
     assert len(kinds) == len(FINDERS)

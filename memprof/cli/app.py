@@ -9,12 +9,13 @@ import typer
 
 import memprof
 from memprof.cli.compare import compare
+from memprof.cli.doctor import doctor
 from memprof.cli.info import info
 from memprof.cli.report import report
 from memprof.cli.run import run
 from memprof.cli.view import view
 
-VERBS = ("run", "report", "compare", "info", "view")
+VERBS = ("run", "report", "compare", "info", "view", "doctor")
 
 _HELP = """Where the memory of a PyTorch run went.
 
@@ -50,6 +51,7 @@ app.command()(report)
 app.command()(compare)
 app.command()(info)
 app.command()(view)
+app.command()(doctor)
 
 
 @cache

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -53,27 +54,31 @@ def load(announce: Callable[[str], None] = lambda text: None) -> Any:
 def build(announce: Callable[[str], None] = lambda text: None, *, again: bool = False) -> Path:
     """Returns the path of the built observer.
 
-    A build that failed is not tried again before something changes, or `again` asks for it.
+    A build that failed is not tried again before something changes, or `again` asks for it; what
+    was built before is kept until the new one is whole.
 
     Raises:
         UnavailableError: if it cannot be built.
     """
     library = cached_path()
-    failed = library.with_suffix(".failed")
-    if again:
-        library.unlink(missing_ok=True)
-        failed.unlink(missing_ok=True)
-    if library.exists():
+    if _is_whole(library) and not again:
         return library
     command = _command()
     with _one_at_a_time(library):
-        if library.exists():
-            return library
-        if failed.exists():
-            raise UnavailableError(failed.read_text())
-        announce("building the allocator observer, once for this version of torch (about 10 s)")
-        _compile(command, library, failed)
+        if again or not _is_whole(library):
+            failed = library.with_suffix(".failed")
+            if not again:
+                _refuse_what_failed(failed, command[0])
+            announce("building the allocator observer, once for this version of torch (about 10 s)")
+            _compile(command, library, failed)
     return library
+
+
+def _refuse_what_failed(failed: Path, compiler: str) -> None:
+    """Raises UnavailableError if this compiler failed with this source before."""
+    reason = failed.read_text() if failed.exists() else ""
+    if reason.startswith(f"{compiler} failed"):
+        raise UnavailableError(f"{reason} (memprof doctor tries again)")
 
 
 def cached_path() -> Path:
@@ -126,7 +131,9 @@ def _command() -> list[str]:
 
 
 def _compile(command: list[str], library: Path, failed: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+    for left in library.parent.glob(f"{library.stem}-*"):  # by a builder that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=library.parent, prefix=f"{library.stem}-") as folder:
         result = Path(folder) / library.name
         try:
             done = subprocess.run(
@@ -142,6 +149,7 @@ def _compile(command: list[str], library: Path, failed: Path) -> None:
             reason = f"{command[0]} failed: {_first_error(done.stderr)}"
             failed.write_text(reason)
             raise UnavailableError(reason)
+        failed.unlink(missing_ok=True)
         result.replace(library)
 
 
@@ -159,7 +167,9 @@ def _one_at_a_time(library: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
     except OSError as error:
-        raise UnavailableError(f"{library.parent} cannot be written: {error.strerror}") from error
+        raise UnavailableError(
+            f"{library.parent} cannot be written ({error.strerror}); {FOLDER} names another folder"
+        ) from error
 
 
 def _import(library: Path) -> ModuleType:
@@ -170,3 +180,18 @@ def _import(library: Path) -> ModuleType:
         return importlib.util.module_from_spec(spec)
     except ImportError as error:
         raise UnavailableError(f"the built observer does not load: {error}") from error
+
+
+def _is_whole(library: Path) -> bool:
+    """Whether a library is there and as long as its header says: to load less may be fatal.
+
+    The table of sections is the last thing in an ELF file (elf(5), 64 bits).
+    """
+    if not library.exists():
+        return False
+    with library.open("rb") as file:
+        header = file.read(64)
+    if len(header) < 64 or header[:4] != b"\x7fELF":
+        return False
+    table, entry_bytes, entries = struct.unpack("<40xQ10xHH2x", header)
+    return bool(library.stat().st_size >= table + entry_bytes * entries)

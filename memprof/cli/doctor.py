@@ -55,7 +55,9 @@ def checks(wanted: str) -> Iterator[Check]:
     yield from _recording(wanted)
     yield _nvml()
     yield _packages("nvtx", ("nvtx",), "phases are no ranges in Nsight Systems", "nvtx")
-    yield _packages("dashboard", _DASHBOARD, "memprof view cannot", "'torch-memprof[dashboard]'")
+    yield _packages(
+        "dashboard", _DASHBOARD, "memprof view has no pages", "'torch-memprof[dashboard]'"
+    )
 
 
 def _recording(wanted: str) -> Iterator[Check]:

@@ -77,6 +77,11 @@ class Machine:
         return python("-c", PROGRAM, cwd=self.folder, **self.settings)
 
 
+@pytest.fixture(autouse=True)
+def recorder() -> None:
+    """The programs here choose their own."""
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     found = Machine(tmp_path)

@@ -22,6 +22,7 @@ class Facts:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._known: set[str] = set()
+        self._calls: set[tuple[object, ...]] = set()
         self._next_model = itertools.count(1)
         self._models: dict[int, tuple[weakref.ref[torch.nn.Module], int]] = {}
         self.number = journal.strings.number
@@ -30,8 +31,8 @@ class Facts:
         """The string with a number."""
         return self._journal.strings[number]
 
-    def _once(self, kind: str, value: Mapping[str, Any], key: object = None) -> None:
-        mark = f"{kind} {json.dumps(value, sort_keys=True) if key is None else key}"
+    def _once(self, kind: str, value: Mapping[str, Any]) -> None:
+        mark = f"{kind} {json.dumps(value, sort_keys=True)}"
         if mark not in self._known:
             self._known.add(mark)
             self._journal.fact(kind, value)
@@ -74,9 +75,13 @@ class Facts:
             "training": model.training,
             "autocast": _autocast(named),
         }
-        inputs = {name: _described(value) for name, value in named.items() if is_tensor(value)}
-        shapes = {name: shape["shape"][:1] for name, shape in inputs.items()}
-        self._once("call", {**style, "phase": phase, "inputs": inputs}, key=f"{style} {shapes}")
+        tensors = {name: value for name, value in named.items() if is_tensor(value)}
+        batches = ((name, value.shape[:1]) for name, value in tensors.items())
+        key = (*style.values(), *batches)
+        if key not in self._calls:
+            self._calls.add(key)
+            inputs = {name: _described(tensor) for name, tensor in tensors.items()}
+            self._journal.fact("call", {**style, "phase": phase, "inputs": inputs})
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Notes an optimizer's class, its options and the parameters it updates."""

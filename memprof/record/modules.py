@@ -52,7 +52,10 @@ class Paths:
 
     def number_within(self, module: Module, scope: Scope) -> int:
         """As `number_of`; a module that no other holds is named after the one that calls it."""
-        if id(module) in self._paths or id(module) in self._parents or not scope.calls:
+        known = self._paths.get(id(module))
+        if known is not None and known[0]() is module:
+            return known[2]
+        if known is not None or id(module) in self._parents or not scope.calls:
             return self.number_of(module)
         return self.number(f"{self.text(scope.module)}.{type(module).__name__}")
 
@@ -124,6 +127,8 @@ class ModuleCalls:
         self._scopes = scopes
         self._paths = paths
         self._guard = guard
+        self._current, self._number_within = scopes.current, paths.number_within
+        self._enter_module, self._leave_module = scopes.enter_module, scopes.leave_module
         self._on_call = on_call
         self._on_return = on_return
         self._open = True
@@ -176,10 +181,10 @@ class ModuleCalls:
 
     def _enter(self, module: Module) -> Scope | None:
         try:
-            scope = self._scopes.current()
+            scope = self._current()
             if not scope.calls:
                 self._on_call(scope, module)
-            self._scopes.enter_module(scope, module, self._paths.number_within(module, scope))
+            self._enter_module(scope, module, self._number_within(module, scope))
             return scope
         except Exception as error:
             self._guard.note(error, "module call")
@@ -189,7 +194,7 @@ class ModuleCalls:
         self, scope: Scope | None, module: Module, args: Any, kwargs: Any, result: Any
     ) -> None:
         try:
-            if scope and self._scopes.leave_module(scope, module) and not scope.calls:
+            if scope and self._leave_module(scope, module) and not scope.calls:
                 self._on_return(scope, module, args, kwargs, result)
                 self.root_returned(kwargs, result)
         except Exception as error:

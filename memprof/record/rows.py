@@ -29,12 +29,12 @@ class Rows:
 
     def add_rows(self, rows: npt.NDArray[np.int64]) -> None:
         """Appends many rows at once."""
-        self._pending.frombytes(rows.tobytes())
+        self._pending.frombytes(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
 
     def drain(self) -> dict[str, npt.NDArray[np.int64]]:
         """Takes out the rows appended so far; returns their columns."""
         count = len(self._pending)
-        taken = np.frombuffer(self._pending[:count].tobytes(), np.int64)
+        taken = np.frombuffer(self._pending[:count], np.int64)
         del self._pending[:count]
         rows = taken.reshape(-1, len(self._columns))
         return {column: rows[:, place] for place, column in enumerate(self._columns)}

@@ -64,12 +64,17 @@ def _unheard(declared: bool) -> None:
     pass
 
 
+def _nowhere(module: int, phase: int) -> None:
+    pass
+
+
 class Scopes:
     """The scopes of all threads, and the rows that phases and steps become.
 
     Attributes:
         met: is called on a thread that was not known before.
-        moved: is told the calling thread's module and phase whenever they change.
+        moved: is told the calling thread's module and phase whenever they change, and notes from
+            which autograd node on the module is at work.
         turned: is told of every turn of the program's loop, and whether the user declared it.
         paused: nothing is recorded for now; whatever has a hook lets everything through.
         steps: how many steps have begun.
@@ -77,7 +82,7 @@ class Scopes:
 
     def __init__(self, journal: Journal, on_boundary: Callable[[], None]) -> None:
         self.met: Callable[[], None] = _nobody
-        self.moved: Callable[[int, int], object] | None = None
+        self.moved: Callable[[int, int], object] = self._note_place
         self.turned: Callable[[bool], None] = _unheard
         self.paused = False
         self.steps = 0
@@ -122,25 +127,34 @@ class Scopes:
         return scope
 
     def _move(self, scope: Scope) -> None:
-        if self.moved is not None and scope.thread == threading.get_ident():
+        if scope.thread == threading.get_ident():
             self.moved(scope.module, scope.phase)
+
+    def _note_place(self, module: int, phase: int) -> None:
+        self._sequence_rows((threading.get_ident(), sequence_number(), module))
+
+    def stay(self) -> None:
+        """Notes no more where threads are: nobody listens."""
+        self.moved = _nowhere
 
     def enter_module(self, scope: Scope, key: object, module: int) -> None:
         """Makes `module` (a string number) the innermost module of the scope."""
         scope.calls.append((key, scope.module))
         scope.module = module
-        if self.moved is not None:
-            self.moved(module, scope.phase)
-        self._sequence_rows((scope.thread, sequence_number(), module))
+        self.moved(module, scope.phase)
 
     def leave_module(self, scope: Scope, key: object) -> bool:
         """Leaves the innermost call of the module `key`; False if there is none."""
-        for place in range(len(scope.calls) - 1, -1, -1):
-            if scope.calls[place][0] is key:
-                scope.module = scope.calls[place][1]
-                del scope.calls[place:]
-                self._move(scope)
-                self._sequence_rows((scope.thread, sequence_number(), scope.module))
+        calls = scope.calls
+        if calls and calls[-1][0] is key:
+            scope.module = calls.pop()[1]
+            self.moved(scope.module, scope.phase)
+            return True
+        for place in range(len(calls) - 1, -1, -1):
+            if calls[place][0] is key:
+                scope.module = calls[place][1]
+                del calls[place:]
+                self.moved(scope.module, scope.phase)
                 return True
         return False
 

@@ -15,9 +15,7 @@ def test_the_table_has_every_variant() -> None:
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True
     )
-    rows = dict(
-        re.findall(r"^([^\d\n]+?) +\d+ +([\d.]+) +[\d.]+ +[\d.]+$", done.stdout, re.MULTILINE)
-    )
+    rows = dict(re.findall(r"^([^\d\n]+?) +\d+ +([\d.]+) +[\d.]+$", done.stdout, re.MULTILINE))
     assert rows.keys() == {
         "untraced",
         "empty dispatch mode",

@@ -63,13 +63,14 @@ class Kept:
         """After a model's call."""
         carries, calls = self._runs.get(owner, (False, 0))
         self._runs[owner] = carries, calls + 1
-        carriers = self._carriers.setdefault(owner, weakref.WeakSet())
+        carriers = self._carriers.get(owner, ())
         if is_due(calls + 1):
             looks = self._look_all(owner)
         else:
             looks = [(part, self._look(part, set())) for part in carriers]
         for part, looked in looks:
-            if self._judge(scope, part, looked, carries):
+            if self._judge(scope, part, looked, carries) and part not in carriers:
+                carriers = self._carriers.setdefault(owner, weakref.WeakSet())
                 carriers.add(part)
 
     def _look_all(self, owner: Module) -> list[tuple[Module, list[Found]]]:

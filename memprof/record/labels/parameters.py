@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -34,7 +36,7 @@ class Parameters:
         self._paths = paths
         self._facts = facts
         self._guard = guard
-        self._looks: weakref.WeakKeyDictionary[Module, int] = weakref.WeakKeyDictionary()
+        self._looks: weakref.WeakKeyDictionary[Module, Iterator[int]] = weakref.WeakKeyDictionary()
         self._number = paths.number
 
     def install(self, patches: Patches) -> None:
@@ -105,8 +107,10 @@ class Parameters:
     def look_at_owner(self, scope: Scope, module: Module) -> None:
         """Labels what the owner holds, ever more rarely: nothing tells of `weight.data = ...`."""
         owner = self._paths.owner_of(module)
-        looks = self._looks[owner] = self._looks.get(owner, 0) + 1
-        if is_due(looks):
+        looks = self._looks.get(owner)
+        if looks is None:
+            looks = self._looks[owner] = itertools.count(1)
+        if is_due(next(looks)):
             self.label_owner(scope, owner)
 
     def label_owner(self, scope: Scope, owner: Module) -> None:

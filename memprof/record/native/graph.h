@@ -92,9 +92,9 @@ class Walk {
   void under(const at::Tensor& root) {
     push(root.grad_fn());
     while (!waiting_.empty()) {
-      const NodePointer node = std::move(waiting_.back());
+      Node* const node = waiting_.back();
       waiting_.pop_back();
-      visit(node);
+      visit(*node);
       for (const auto& edge : node->next_edges()) {
         push(edge.function);
       }
@@ -107,25 +107,25 @@ class Walk {
  private:
   void push(const NodePointer& node) {
     if (node && seen_.insert(node.get()).second) {
-      waiting_.push_back(node);
+      waiting_.push_back(node.get());
     }
   }
 
-  void visit(const NodePointer& node) {
-    auto [known, fresh] = node_types().try_emplace(&typeid(*node));
+  void visit(Node& node) {
+    auto [known, fresh] = node_types().try_emplace(&typeid(node));
     NodeType& type = known->second;
     if (fresh) {
-      type = learned(node, number_of_);
+      type = learned(node.getptr(), number_of_);
     }
     if (type.is_leaf) {
-      leaves.push_back(static_cast<const AccumulateGrad&>(*node).variable);
+      leaves.push_back(static_cast<const AccumulateGrad&>(node).variable);
     }
     for (const ptrdiff_t offset : type.offsets) {
-      const char* place = reinterpret_cast<const char*>(node.get()) + offset;
+      const char* place = reinterpret_cast<const char*>(&node) + offset;
       keep(*reinterpret_cast<const SavedVariable*>(place), type.name);
     }
     if (!type.lists.empty()) {
-      visit_lists(python_node(node), type);
+      visit_lists(python_node(node.getptr()), type);
     }
   }
 
@@ -163,8 +163,8 @@ class Walk {
   PyObject* number_of_;
   const uint32_t kind_;
   Thread& here_ = this_thread();
-  std::vector<NodePointer> waiting_;
-  std::unordered_set<Node*> seen_;
+  std::vector<Node*> waiting_;  // the roots keep them alive
+  std::unordered_set<Node*> seen_{1024};
 };
 
 }  // namespace memprof

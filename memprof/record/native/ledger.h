@@ -19,14 +19,14 @@ struct Ledger {
   std::mutex mutex;
   Blocks live;
   std::unordered_map<int, int32_t> devices;
-  std::vector<Row> allocations, events, labels, details;
+  std::vector<Row> allocations, events, labels, details, sequences;
   int64_t next_id = 0, live_bytes = 0, missed_frees = 0, unknown_frees = 0;
 
   void clear() {
     drain();
     live.clear();
     devices.clear();
-    for (auto* rows : {&allocations, &events, &labels, &details}) {
+    for (auto* rows : {&allocations, &events, &labels, &details, &sequences}) {
       rows->clear();
     }
     next_id = live_bytes = missed_frees = unknown_frees = 0;
@@ -95,6 +95,8 @@ struct Ledger {
         return labelled(record);
       case kLike:
         return named_like(record);
+      case kModule:
+        sequences.insert(sequences.end(), record + 1, record + 4);
     }
   }
 

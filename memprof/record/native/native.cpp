@@ -235,9 +235,14 @@ PyObject* py_continues(PyObject*, PyObject* const* args, Py_ssize_t) {
   Py_RETURN_NONE;
 }
 
+// place(module, phase): where the calling thread is from now on
 PyObject* py_place(PyObject*, PyObject* const* args, Py_ssize_t) {
   Thread& here = this_thread();
-  here.module = int32_t(PyLong_AsLong(args[0]));
+  const auto module = int32_t(PyLong_AsLong(args[0]));
+  if (module != here.module) {
+    here.module = module;
+    here.append(kModule, PyThread_get_thread_ident(), at::sequence_number::peek(), module);
+  }
   here.phase = int32_t(PyLong_AsLong(args[1]));
   Py_RETURN_NONE;
 }
@@ -251,10 +256,10 @@ PyObject* bytes_of(const std::vector<Row>& rows) {
                                    Py_ssize_t(rows.size() * sizeof(Row)));
 }
 
-// take() -> (allocations, events, labels, details) as int64 rows, and (kind, text) of
+// take() -> (allocations, events, labels, details, sequences) as int64 rows, and (kind, text) of
 // each text new since last time
 PyObject* py_take(PyObject*, PyObject*) {
-  std::vector<Row> rows[4];
+  std::vector<Row> rows[5];
   std::vector<Text> fresh;
   Py_BEGIN_ALLOW_THREADS {
     Ledger& book = ledger();
@@ -264,6 +269,7 @@ PyObject* py_take(PyObject*, PyObject*) {
     rows[1].swap(book.events);
     rows[2].swap(book.labels);
     rows[3].swap(book.details);
+    rows[4].swap(book.sequences);
     fresh = texts().take();
   }
   Py_END_ALLOW_THREADS
@@ -273,8 +279,8 @@ PyObject* py_take(PyObject*, PyObject*) {
     PyObject* text = PyUnicode_DecodeUTF8(words.data(), Py_ssize_t(words.size()), "replace");
     PyList_SET_ITEM(list, Py_ssize_t(i), Py_BuildValue("(iN)", int(fresh[i].kind), text));
   }
-  return Py_BuildValue("(NNNNN)", bytes_of(rows[0]), bytes_of(rows[1]), bytes_of(rows[2]),
-                       bytes_of(rows[3]), list);
+  return Py_BuildValue("(NNNNNN)", bytes_of(rows[0]), bytes_of(rows[1]), bytes_of(rows[2]),
+                       bytes_of(rows[3]), bytes_of(rows[4]), list);
 }
 
 // counts() -> how many rows wait, live bytes, and what went wrong

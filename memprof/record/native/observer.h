@@ -1,6 +1,7 @@
 // The object that the allocators report to, and the operator at work when they do.
 #pragma once
 
+#include <ATen/SequenceNumber.h>
 #include <ATen/record_function.h>
 #include <torch/csrc/autograd/function.h>
 

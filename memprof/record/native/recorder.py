@@ -98,7 +98,7 @@ class NativeRecorder:
         """Leaves this thread; what other threads report is no longer heard."""
         self._native.leave()
         self._native.stop()
-        self._scopes.moved = None
+        self._scopes.stay()
 
     def counts(self) -> Mapping[str, Any]:
         """What was alive and what went wrong."""
@@ -112,7 +112,7 @@ class NativeRecorder:
 
     def forget(self) -> None:
         """Ends the observation in a forked child."""
-        self._scopes.moved = None
+        self._scopes.stay()
         self._native.forget()
 
     def _warn_of(self, counts: Mapping[str, int]) -> None:

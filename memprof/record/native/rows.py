@@ -14,6 +14,8 @@ from memprof.trace.schema import TABLES
 
 Ints = npt.NDArray[np.int64]
 
+_TABLES: Final = ("allocations", "events", "labels", "details", "sequences")
+
 #: Columns that hold numbers of the observer's own texts.
 _TEXTS: Final = {"allocations": ("op", "device"), "details": ("tensor", "stack")}
 
@@ -49,9 +51,10 @@ class NativeRows:
         for kind, text in texts:
             self._numbers.append(self._number(self._worded[kind](text)))
         numbers = np.array(self._numbers, np.int64)
-        for name, raw in zip(("allocations", "events", "labels", "details"), tables, strict=True):
+        for name, raw in zip(_TABLES, tables, strict=True):
             if raw:
-                rows = np.frombuffer(raw, np.int64).reshape(-1, len(TABLES[name])).copy()
+                rows = np.frombuffer(raw, np.int64).reshape(-1, len(TABLES[name]))
+                rows = rows.copy() if name in _TEXTS else rows
                 for column in _TEXTS.get(name, ()):
                     place = list(TABLES[name]).index(column)
                     rows[:, place] = numbers[rows[:, place]]

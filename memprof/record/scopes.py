@@ -146,10 +146,6 @@ class Scopes:
     def leave_module(self, scope: Scope, key: object) -> bool:
         """Leaves the innermost call of the module `key`; False if there is none."""
         calls = scope.calls
-        if calls and calls[-1][0] is key:
-            scope.module = calls.pop()[1]
-            self.moved(scope.module, scope.phase)
-            return True
         for place in range(len(calls) - 1, -1, -1):
             if calls[place][0] is key:
                 scope.module = calls[place][1]

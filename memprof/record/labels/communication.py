@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import distributed
 
-from memprof.record.containers import storages_of
+from memprof.record.containers import PLAIN, storages_of
 from memprof.record.exchanges import Exchanges
 from memprof.record.guard import Guard
 from memprof.record.patches import Patches
@@ -18,7 +18,6 @@ from memprof.record.storages import LABEL, Storages
 COMMUNICATION = LABEL["communication"]
 EXCHANGED = LABEL["exchanged"]
 _RECEIVES: Final = ("c10d::recv_", "c10d::recv_any_source_")
-_PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
 
 
 class Communication:
@@ -81,7 +80,7 @@ class Communication:
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN:
         yield value
     elif isinstance(value, (list, tuple)):
         for item in value:

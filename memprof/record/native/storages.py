@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from memprof.record.containers import storages_of
+from memprof.record.containers import PLAIN, storages_of
 from memprof.record.journal import Journal, now_ns
 from memprof.record.storages import Known, StorageRef, Storages
 
@@ -188,7 +188,7 @@ class NativeStorages(Storages):
         name: int,
         module: int,
     ) -> None:
-        tensor = value._cdata if type(value) in (torch.Tensor, torch.nn.Parameter) else 0
+        tensor = value._cdata if type(value) in PLAIN else 0
         followed = storage._cdata in self.live
         if followed or self._native.label(storage._cdata, tensor, kind, name, module) == FOREIGN:
             super()._label_storage(storage, value, kind, scope, name, module)

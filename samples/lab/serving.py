@@ -84,16 +84,16 @@ def stream(number: int, longest: int, new: Sequence[int], prefix: int = 0) -> li
 def serve(requests: Sequence[Request], paging: ContinuousBatchingConfig) -> Served:
     """Serves all requests by continuous batching, and looks at the block tables in every call."""
     llama, calls = model(), list[Call]()
-    with memprof.trace() as tracing, watched(llama, calls):
-        with llama.continuous_batching_context_manager(
-            generation_config=GREEDY, continuous_batching_config=paging
-        ) as manager:
-            for request in requests:
-                manager.add_request(request.prompt, max_new_tokens=request.new)
-            left = len(requests)
-            while left:
-                result = manager.get_result(timeout=1)
-                left -= result is not None and result.is_finished()
+    serving = llama.continuous_batching_context_manager(
+        generation_config=GREEDY, continuous_batching_config=paging
+    )
+    with memprof.trace() as tracing, watched(llama, calls), serving as manager:
+        for request in requests:
+            manager.add_request(request.prompt, max_new_tokens=request.new)
+        left = len(requests)
+        while left:
+            result = manager.get_result(timeout=1)
+            left -= result is not None and result.is_finished()
     return Served(tracing, calls)
 
 

@@ -76,12 +76,12 @@ def eight_bits(config: LlamaConfig) -> Row:
     tracing = train(config, torch.float32, bitsandbytes.optim.AdamW8bit)
     sizes = [p.numel() for p in LlamaForCausalLM(config).to("meta").parameters()]
     quantised = [size for size in sizes if size >= 4096]
-    small = sum(sizes) - sum(quantised)
+    whole, small = sum(quantised), sum(sizes) - sum(quantised)
     scales = sum(-(-size // 256) for size in quantised)
     return Row(
         "(none of 8-bit Adam)",
-        f"2 × ({sum(quantised):,} × 1 B + {scales:,} scales × 4 B + 1,024 B table) + {small:,} × 8 B",
-        2 * (sum(quantised) + 4 * scales + 1024) + 8 * small,
+        f"2 × ({whole:,} × 1 B + {scales:,} scales × 4 B + 1,024 B table) + {small:,} × 8 B",
+        2 * (whole + 4 * scales + 1024) + 8 * small,
         highest(tracing, "optimizer_state"),
     )
 

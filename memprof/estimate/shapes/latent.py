@@ -24,9 +24,9 @@ def _attention(config: Config, name: str, _layer: int) -> Iterator[Named]:
     plain, rotated, value = (
         config[key] for key in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
     )
-    bias, rank = bool(config.get("attention_bias")), config.get("q_lora_rank")
+    bias, rank = bool(config.get("attention_bias")), config.get("q_lora_rank", 1536)
     queries = heads * (plain + rotated)
-    if rank is None:
+    if not rank:
         yield f"{name}.q_proj.weight", (queries, h)
     else:
         yield from linear(f"{name}.q_a_proj", (rank, h), rank * bias)

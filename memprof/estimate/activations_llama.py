@@ -155,7 +155,7 @@ def _repeated(sizes: LlamaSizes, cached: bool, *, fused: bool) -> tuple[Part, ..
 
 def _cached(model: ModelSpec, run: RunSpec) -> bool:
     """Whether the model's output, held by the program, has a cache that holds keys and values."""
-    return bool(model.config.get("use_cache", True)) and run.outputs_kept and not run.checkpointing
+    return bool(model.config.get("use_cache", True)) and run.outputs_kept and not run.recomputes
 
 
 def _masked(model: ModelSpec, run: RunSpec) -> bool:

@@ -15,7 +15,7 @@ from memprof.estimate.cache_layout import (
     has_recurrent_layers,
 )
 from memprof.estimate.dtypes import itemsize
-from memprof.estimate.kv_cache import CacheSpec, Call, kept_bytes, kv_cache
+from memprof.estimate.kv_cache import CacheSpec, Call, held_during, kv_cache
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.recurrent_state import STATES, recurrent_state
 from memprof.estimate.result import Estimate, not_estimated
@@ -29,12 +29,14 @@ class CachedBytes:
     Attributes:
         kv_cache: keys and values, at their highest.
         kept: keys and values once a call has ended, without what is copied.
+        before: the same before the last layer has its new tokens.
         recurrent_state: states that do not grow.
         bytes_per_token: that one more token of one sequence takes; None without such a cache.
     """
 
     kv_cache: Estimate
     kept: int
+    before: int
     recurrent_state: Estimate
     bytes_per_token: int | None
 
@@ -50,13 +52,13 @@ def cached_bytes(model: ModelSpec, run: RunSpec) -> CachedBytes:
     element = itemsize(run.autocast or model.dtype or "float32")
     if model.model_type in STATES:
         state = recurrent_state(model.config, run.batch, element)
-        return CachedBytes(Estimate(0, "no keys and values"), 0, state, None)
+        return CachedBytes(Estimate(0, "no keys and values"), 0, 0, state, None)
     state = nothing
     if has_recurrent_layers(model.config):
         state = recurrent_state(model.config, run.batch, element)
     layout = cache_layout(model.config)
     if isinstance(layout, str):
-        return CachedBytes(not_estimated(layout), 0, state, None)
+        return CachedBytes(not_estimated(layout), 0, 0, state, None)
     if run.cache.expanded:
         layout = _expanded(layout, decoder_config(model.config))
     spec = CacheSpec(layout, itemsize(run.cache.dtype or run.dtype or model.dtype or "float32"))
@@ -68,16 +70,25 @@ def _of_kind(spec: CacheSpec, run: RunSpec, state: Estimate) -> CachedBytes:
     length, kind = call.tokens + call.context, run.cache.kind
     per_token = spec.bytes_per_token
     if kind == "static" or run.cache_length is not None:
-        static = kv_cache(replace(spec, slots=run.cache_length or length), [call])
-        return CachedBytes(static, static.bytes or 0, state, per_token)
-    if kind == "paged":
-        paged = _paged(spec, run.batch, length, run.cache.block)
-        return CachedBytes(paged, paged.bytes or 0, state, per_token)
-    if kind == "quantised":
-        quantised = _quantised(spec, run, length)
-        return CachedBytes(quantised, quantised.bytes or 0, state, per_token)
+        whole = kv_cache(replace(spec, slots=run.cache_length or length), [call])
+    elif kind == "paged":
+        whole = _paged(spec, run.batch, length, run.cache.block)
+    elif kind == "quantised":
+        whole = _quantised(spec, run, length)
+    else:
+        return _growing(spec, call, state)
+    nbytes = whole.bytes or 0
+    return CachedBytes(whole, nbytes, nbytes, state, per_token)
+
+
+def _growing(spec: CacheSpec, call: Call, state: Estimate) -> CachedBytes:
+    layers = len(spec.layout.layers)
     return CachedBytes(
-        kv_cache(spec, [call]), kept_bytes(spec, run.batch, length), state, per_token
+        kv_cache=kv_cache(spec, [call]),
+        kept=held_during(spec, None, call, layers),
+        before=held_during(spec, None, call, layers - 1),
+        recurrent_state=state,
+        bytes_per_token=spec.bytes_per_token,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from memprof.estimate.activations import activations
-from memprof.estimate.cached import cached_bytes
+from memprof.estimate.cached import CachedBytes
 from memprof.estimate.parallel import Share
 from memprof.estimate.peaks import (
     Step,
@@ -21,7 +21,7 @@ from memprof.estimate.peaks import (
 from memprof.estimate.result import Estimate, Peak, not_estimated
 from memprof.estimate.run_spec import RunSpec
 from memprof.estimate.weights import buffers, weights
-from memprof.estimate.working import working_memory
+from memprof.estimate.working import Place, working_places
 
 #: Bytes of a token's number.
 TOKEN_BYTES = 8
@@ -62,20 +62,21 @@ class DeviceEstimate:
         return self.highest.known_bytes
 
 
-def device_estimate(share: Share, run: RunSpec) -> DeviceEstimate:
+def device_estimate(share: Share, run: RunSpec, cached: CachedBytes) -> DeviceEstimate:
     """What a device needs for its share of a run.
 
     Args:
         share: its part of the model.
         run: what is done.
+        cached: what it keeps between calls, if it generates.
     """
     stages = run.parallel.pp
     name = f"stage {share.stage + 1} of {stages}" if stages > 1 else "every device"
     if not share.model.parameters:
-        return _without_weights(name, share, run)
+        return _without_weights(name, share, run, cached)
     if run.mode == "train":
         return _training(name, training_step(share, run))
-    return _generating(name, share, run)
+    return _generating(name, share, run, cached)
 
 
 def _training(name: str, step: Step) -> DeviceEstimate:
@@ -100,8 +101,7 @@ def _training(name: str, step: Step) -> DeviceEstimate:
     return DeviceEstimate(name, by_category, peaks)
 
 
-def _generating(name: str, share: Share, run: RunSpec) -> DeviceEstimate:
-    cached = cached_bytes(share.model, run)
+def _generating(name: str, share: Share, run: RunSpec, cached: CachedBytes) -> DeviceEstimate:
     rows = run.batch * run.tokens
     by_category = {
         "weights": weights(share.model),
@@ -113,31 +113,56 @@ def _generating(name: str, share: Share, run: RunSpec) -> DeviceEstimate:
         "recurrent_state": cached.recurrent_state,
         "inputs": Estimate(TOKEN_BYTES * rows, f"numbers of {rows:,} tokens × 8 B"),
         "communication": Estimate(0, "what devices exchange is not counted"),
-        "temporary": working_memory(share, run),
+        "temporary": _NOTHING_TRAINED,
         "unattributed": Estimate(0, "analysis leaves nothing without a name"),
     }
-    at_peak = {**by_category, "temporary": _on_top(by_category["temporary"])}
-    return DeviceEstimate(name, by_category, {run.mode: Peak(run.mode, at_peak)})
+    places = working_places(share.model, run)
+    if isinstance(places, str):
+        on_top = Estimate(0, places, (f"working memory comes on top: {places}",))
+        peak = Peak(run.mode, {**by_category, "temporary": on_top})
+        highest = {**by_category, "temporary": not_estimated(places)}
+        return DeviceEstimate(name, highest, {run.mode: peak})
+    widest = max(places, key=lambda place: place.nbytes)
+    peak = max((_at(place, run, cached, by_category) for place in places), key=_known)
+    highest = {**by_category, "temporary": _working(widest)}
+    return DeviceEstimate(name, highest, {run.mode: peak})
 
 
-def _on_top(working: Estimate) -> Estimate:
-    """Working memory at the peak: where no formula knows it, it is left out and said to be."""
-    if working.bytes is not None:
-        return working
-    reason = working.formula.removeprefix("not estimated: ")
-    return Estimate(0, working.formula, (f"working memory comes on top: {reason}",))
+def _at(
+    place: Place, run: RunSpec, cached: CachedBytes, by_category: Mapping[str, Estimate]
+) -> Peak:
+    """Everything at one place of the last layer, the cache as it is then."""
+    own = {**by_category, "temporary": _working(place)}
+    if place.cached != "copying" and cached.kv_cache.bytes is not None:
+        nbytes = cached.kept if place.cached == "all" else cached.before
+        done = "has" if place.cached == "all" else "has yet to have"
+        text = f"{cached.kv_cache.formula.partition(' = ')[0]}; the last layer {done} its new ones"
+        own["kv_cache"] = Estimate(nbytes, text)
+    return Peak(run.mode, own)
 
 
-def _without_weights(name: str, share: Share, run: RunSpec) -> DeviceEstimate:
+def _known(peak: Peak) -> int:
+    return peak.known_bytes
+
+
+def _working(place: Place) -> Estimate:
+    return Estimate(
+        place.nbytes,
+        f"{place.what}: {place.formula}",
+        ("generation as transformers' generate does it; kernels may need more for themselves",),
+    )
+
+
+def _without_weights(name: str, share: Share, run: RunSpec, cached: CachedBytes) -> DeviceEstimate:
     """An architecture that no formula knows the parameters of."""
     unknown = not_estimated(f'no formula for the weights of "{share.model.model_type}" models')
-    cached = cached_bytes(share.model, run) if run.mode != "train" else None
+    generates = run.mode != "train"
     names = ("weights", "buffers", "gradients", "optimizer_state", "temporary", "communication")
     by_category = {
         **dict.fromkeys(names, unknown),
         "activations": activations(share.model, run),
-        "kv_cache": cached.kv_cache if cached else _NOTHING_GENERATED,
-        "recurrent_state": cached.recurrent_state if cached else _NOTHING_GENERATED,
+        "kv_cache": cached.kv_cache if generates else _NOTHING_GENERATED,
+        "recurrent_state": cached.recurrent_state if generates else _NOTHING_GENERATED,
         "inputs": unknown,
         "unattributed": unknown,
     }

@@ -13,7 +13,7 @@ from memprof.estimate.hardware import Hardware, all_hardware, hardware
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.parallel import share
 from memprof.estimate.result import Estimate, Peak
-from memprof.estimate.roofline import Roofline, roofline
+from memprof.estimate.roofline import Roofline, roofline, work
 from memprof.estimate.run_spec import RunSpec
 from memprof.estimate.sources import model_spec
 
@@ -95,21 +95,28 @@ def estimate(model: object, run: RunSpec, machines: Machines = None) -> RunEstim
     spec = model_spec(model, run)
     chosen = _machines(machines)
     shares = [share(spec, run.parallel, stage) for stage in range(run.parallel.pp)]
-    devices = tuple(device_estimate(each, run) for each in shares)
-    cached = cached_bytes(shares[0].model, run)
+    cached = [cached_bytes(each.model, run) for each in shares]
+    devices = tuple(
+        device_estimate(each, run, kept) for each, kept in zip(shares, cached, strict=True)
+    )
     fullest = max(devices, key=lambda device: device.known_bytes)
+    stages = [
+        found
+        for each, kept in zip(shares, cached, strict=True)
+        if (found := work(each.model, run, kept)) is not None
+    ]
     return RunEstimate(
         model=spec,
         run=run,
         parameters=sum(each.elements for each in spec.unique_parameters()) or None,
         active_parameters=active_parameters(spec),
         devices=devices,
-        kv_cache_bytes_per_token=cached.bytes_per_token,
+        kv_cache_bytes_per_token=cached[0].bytes_per_token,
         fits={machine.key: fits(fullest, machine) for machine in chosen},
         rooflines={
             machine.key: bound
             for machine in chosen
-            if (bound := roofline(shares, run, machine)) is not None
+            if stages and (bound := roofline(stages, run, machine)) is not None
         },
     )
 

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memprof.estimate.cache_layout import first_of
-from memprof.estimate.cached import cached_bytes
+from memprof.estimate.cached import CachedBytes
 from memprof.estimate.experts import active_parameters, lookup_table, read_bytes
 from memprof.estimate.hardware import Hardware
 from memprof.estimate.model_spec import ModelSpec
-from memprof.estimate.parallel import Share
 from memprof.estimate.run_spec import RunSpec
 
 
@@ -57,33 +56,59 @@ class Roofline:
         return calls * self.bytes_moved / bandwidth
 
 
-def roofline(shares: Sequence[Share], run: RunSpec, machine: Hardware) -> Roofline | None:
-    """The bound of a call on a machine; None where it has no published FLOPS or nothing is known.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a call makes a device do.
+
+    Attributes:
+        bytes_moved: between the device and its memory.
+        flops: operations.
+        dtype: that matrices are multiplied in.
+    """
+
+    bytes_moved: int
+    flops: float
+    dtype: str
+
+
+def work(model: ModelSpec, run: RunSpec, cached: CachedBytes) -> Work | None:
+    """What a call makes a device with its part of a model do; None where its weights are unknown.
 
     Args:
-        shares: what each stage of the pipeline has of the model.
+        model: the device's part.
+        run: what is done.
+        cached: what it keeps between calls.
+    """
+    if not model.parameters:
+        return None
+    return Work(bytes_moved(model, run, cached), operations(model, run), compute_dtype(model, run))
+
+
+def roofline(stages: Sequence[Work], run: RunSpec, machine: Hardware) -> Roofline | None:
+    """The bound of a call on a machine; None where it has no published FLOPS.
+
+    Args:
+        stages: what each stage of the pipeline has to do.
         run: what is done.
         machine: on which machine each device is.
     """
-    compute = machine.flops_of(compute_dtype(shares[0].model, run))
-    if compute is None or any(not share.model.parameters for share in shares):
+    compute = machine.flops_of(stages[0].dtype)
+    if compute is None:
         return None
-    moved = [bytes_moved(share.model, run) for share in shares]
-    work = [operations(share.model, run) for share in shares]
-    memory = [nbytes / machine.bandwidth for nbytes in moved]
-    computing = [flops / compute for flops in work]
-    seconds = sum(max(pair) for pair in zip(memory, computing, strict=True))
-    slowest = max(range(len(shares)), key=lambda stage: max(memory[stage], computing[stage]))
+    memory = [stage.bytes_moved / machine.bandwidth for stage in stages]
+    computing = [stage.flops / compute for stage in stages]
+    longest = [max(pair) for pair in zip(memory, computing, strict=True)]
+    slowest = longest.index(max(longest))
     tokens = run.batch * (1 if run.mode == "decode" else run.tokens)
     return Roofline(
         machine=machine.key,
-        bytes_moved=moved[slowest],
-        flops=work[slowest],
+        bytes_moved=stages[slowest].bytes_moved,
+        flops=stages[slowest].flops,
         memory_seconds=memory[slowest],
         compute_seconds=computing[slowest],
-        seconds=seconds,
-        tokens_per_second=tokens * run.parallel.dp / seconds,
-        intensity=work[slowest] / moved[slowest],
+        seconds=sum(longest),
+        tokens_per_second=tokens * run.parallel.dp / sum(longest),
+        intensity=stages[slowest].flops / stages[slowest].bytes_moved,
         ridge=compute / machine.bandwidth,
     )
 
@@ -94,13 +119,12 @@ def compute_dtype(model: ModelSpec, run: RunSpec) -> str:
     return {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}.get(dtype, dtype)
 
 
-def bytes_moved(model: ModelSpec, run: RunSpec) -> int:
+def bytes_moved(model: ModelSpec, run: RunSpec, cached: CachedBytes) -> int:
     """Bytes that a call moves between a device and its memory: weights, keys and values, states."""
     rows = run.batch * run.tokens
     read = read_bytes(model, rows)
     if run.mode == "train":
         return read * (4 if run.recomputes else 3)
-    cached = cached_bytes(model, run)
     return read + cached.kept + 2 * (cached.recurrent_state.bytes or 0)
 
 

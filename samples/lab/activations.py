@@ -5,6 +5,7 @@ python -m samples.lab.activations
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ def row(case: Case) -> Row:
     estimate = memprof.estimate(case.config, run).by_category["activations"]
     return Row(
         f"scales with batch size and sequence length: {case}",
-        estimate.formula,
+        re.sub(r" \([^)]*\)", "", estimate.formula),  # without the largest tensors of a block
         estimate.bytes,
         trained(case),
         within=0.01,

@@ -76,8 +76,8 @@ def measure(quick: bool) -> Result:
 
 
 NOTE = (
-    "Time is counted in calls of the model: each reads all weights, whatever the batch. How much is "
-    "won is a matter of how unlike the answers are: at most longest / mean length."
+    "Time is counted in calls of the model: each reads all weights, whatever the batch. How much "
+    "is won is a matter of how unlike the answers are: at most longest / mean length."
 )
 
 

@@ -13,6 +13,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 
 import memprof
 from memprof.estimate import RunSpec
+from memprof.estimate.experts import read_bytes, touched_experts
 from samples.lab.recorded import highest
 from samples.lab.table import Result, Row, main
 from samples.lab.traffic import Traffic
@@ -27,7 +28,6 @@ CONFIG = MixtralConfig(
     num_local_experts=8,
     num_experts_per_tok=2,
 )
-EXPERT = 3 * 128 * 256 * 4  # bytes of one expert in one layer
 
 
 def measure(quick: bool) -> Result:
@@ -58,17 +58,15 @@ NOTE = (
 
 
 def touched(model: MixtralForCausalLM, draws: int) -> Iterator[Row]:
-    layers, number, chosen = CONFIG.num_hidden_layers, 8, 2
-    total = sum(each.nbytes for each in model.parameters())
-    table = model.get_input_embeddings().weight.nbytes
-    dense = total - layers * number * EXPERT - table
+    spec = memprof.estimate(CONFIG, RunSpec("decode")).model
     for tokens in (1, 2, 4, 8, 16):
-        expected = number * (1 - (1 - chosen / number) ** tokens)
-        rows = tokens * CONFIG.hidden_size * 4
         yield Row(
-            "Active experts per token: 2" if tokens == 1 else f"(none of a step of {tokens} tokens)",
-            f"{dense + rows:,} B + {layers} layers × {expected:.3g} of {number} experts × {EXPERT:,} B",
-            dense + rows + layers * expected * EXPERT,
+            "Active experts per token: 2"
+            if tokens == 1
+            else f"(none of a step of {tokens} tokens)",
+            f"8·(1 - (1 - 2/8)^{tokens}) = {touched_experts(8, 2, tokens):.3g} of 8 experts "
+            "in each layer, and all else",
+            read_bytes(spec, tokens),
             mean(read(model, tokens) for _ in range(draws)),
             within=0.0 if tokens == 1 else 0.05,
         )
@@ -83,19 +81,15 @@ def read(model: MixtralForCausalLM, tokens: int) -> int:
 
 
 def computed() -> Iterator[Row]:
-    expert, dense = 3 * 4096 * 14_336, 46_702_792_704 - 32 * 8 * 3 * 4096 * 14_336
-    yield Row("47B total FP16 = 94 GB", "46,702,792,704 × 2 B", 46_702_792_704 * 2)
-    yield Row(
-        "2 active experts: 12B = 24 GB",
-        f"({dense:,} + 32 × 2 × {expert:,}) × 2 B",
-        (dense + 32 * 2 * expert) * 2,
-    )
+    mixtral = memprof.estimate("mixtral-8x7b", RunSpec("decode", dtype="fp16"))
+    whole, active = mixtral.by_category["weights"], mixtral.active_parameters
+    yield Row("47B total FP16 = 94 GB", whole.formula, whole.bytes)
+    yield Row("2 active experts: 12B = 24 GB", f"{active:,} × 2 B", 2 * active)
     for tokens in (8, 16):
-        met = 8 * (1 - 0.75**tokens)
         yield Row(
-            f"total active memory ~25 GB (one token; here {tokens})",
-            f"({dense:,} + 32 × {met:.3g} × {expert:,}) × 2 B",
-            (dense + 32 * met * expert) * 2,
+            f"total active memory ~25 GB (of one token; here {tokens})",
+            f"{touched_experts(8, 2, tokens):.3g} of 8 experts in each layer, and all else",
+            read_bytes(mixtral.model, tokens),
         )
 
 

@@ -20,6 +20,8 @@ from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
 from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
 import memprof
+from memprof.estimate import RunSpec
+from memprof.estimate.quantized import FORMATS
 from samples.lab.recorded import highest
 from samples.lab.table import Result, Row, main
 
@@ -70,23 +72,23 @@ def of_bitsandbytes(inputs: int, outputs: int) -> Iterator[Row]:
     yield Row(
         "INT4: 0.5 bytes (bitsandbytes NF4)",
         f"{size:,} × (½ B + 4 B / 64) + 16 levels × 4 B",
-        size // 2 + size // 16 + 64,
+        FORMATS["nf4"]((outputs, inputs)),
         called(layer.to("cpu")),
     )
 
 
 def as_layouts(inputs: int, outputs: int) -> Iterator[Row]:
-    size, groups = inputs * outputs, inputs // GROUP
+    size = inputs * outputs
     yield Row(
         "INT4: 0.5 bytes (AWQ's layout)",
         f"{size:,} × (½ B + (2 B scale + ½ B zero point) / {GROUP})",
-        size // 2 + groups * outputs * 5 // 2,
+        FORMATS["int4"]((outputs, inputs)),
         called(awq_layer(inputs, outputs), "buffers"),
     )
     yield Row(
         "INT4: 0.5 bytes (GPTQ's layout)",
         f"{size:,} × (½ B + 2½ B / {GROUP}) + {inputs:,} × 4 B for the order of the inputs",
-        size // 2 + groups * outputs * 5 // 2 + 4 * inputs,
+        FORMATS["int4"]((outputs, inputs)) + 4 * inputs,
         called(gptq_layer(inputs, outputs), "buffers"),
     )
 
@@ -94,23 +96,20 @@ def as_layouts(inputs: int, outputs: int) -> Iterator[Row]:
 def as_gguf(inputs: int, outputs: int) -> Iterator[Row]:
     """Written to a file and read back by the gguf package; blocks of 32 with a 16-bit scale."""
     size = inputs * outputs
-    for kind, block_bytes in (("Q8_0", 34), ("Q4_0", 18)):
-        bits = 8 * block_bytes / 32
+    for kind, claim in (("Q8_0", "INT8: 1 byte"), ("Q4_0", "INT4: 0.5 bytes")):
+        nbytes = FORMATS[kind.lower()]((outputs, inputs))
         yield Row(
-            f"GGUF {kind}: {'1 byte' if kind == 'Q8_0' else '0.5 bytes'}",
-            f"{size:,} / 32 × {block_bytes} B: {bits:g} bits a weight",
-            size // 32 * block_bytes,
+            f"{claim} (GGUF {kind})",
+            f"{size:,} × {8 * nbytes / size:g} bits: blocks of 32 with a 16-bit scale",
+            nbytes,
             called(from_gguf(inputs, outputs, gguf.GGMLQuantizationType[kind])),
         )
 
 
 def computed() -> Iterator[Row]:
-    linear_7b, embeddings_7b = 32 * (4 * 4096**2 + 3 * 4096 * 11_008), 2 * 32_000 * 4096
-    yield Row(
-        "INT4, 7B: 3.5 GB",
-        f"{linear_7b:,} × 4.15625 / 8 B (AWQ) + {embeddings_7b:,} × 2 B, of Llama 2 7B",
-        linear_7b * 4.15625 / 8 + embeddings_7b * 2,
-    )
+    run = RunSpec("decode", dtype="bf16", quantization="int4")
+    told = memprof.estimate("llama-2-7b", run).by_category["weights"]
+    yield Row("INT4, 7B: 3.5 GB", f"llama-2-7b: {told.formula}", told.bytes)
 
 
 def linear(inputs: int, outputs: int) -> nn.Module:

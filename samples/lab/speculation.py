@@ -9,6 +9,7 @@ change little: so it guesses right about as often as a trained draft does.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -44,10 +45,10 @@ def measure(quick: bool) -> Result:
     target, draft = models()
     weights = [memprof.estimate(config(n), RunSpec("decode")) for n in (DEPTH, DRAFT_DEPTH)]
     with memprof.trace() as tracing:
-        kept, speculative = generate(target, draft, new)
-    _, plain = generate(target, None, new)
-    each, alpha = sum(kept) / len(kept), acceptance(kept)
-    big, small = read_by_a_call(target), read_by_a_call(draft)
+        both = generate(target, draft, new)
+    alone = generate(target, None, new)
+    big, small, alpha = read_by_a_call(target), read_by_a_call(draft), acceptance(both.kept)
+    passes, guesses = both.passes, both.guesses
     rows = [
         Row(
             "70B target and 1B draft: both are resident",
@@ -55,29 +56,35 @@ def measure(quick: bool) -> Result:
             sum(each.by_category["weights"].bytes for each in weights),
             highest(tracing, "weights"),
         ),
-        Row("Standard: every token loads all weights", "weights of a call", big, plain, within=0.01),
+        Row(
+            "Standard: each token loads all weights",
+            "every weight, of the table a row",
+            big,
+            alone.read / new,
+            within=0.001,
+        ),
         Row(
             "verifies all 4 in one forward pass",
-            f"(1 - α^{GUESSES + 1}) / (1 - α) tokens a pass at α = {alpha:.2f} seen",
-            (1 - alpha ** (GUESSES + 1)) / (1 - alpha),
-            each,
+            f"1 + α + … + α^{GUESSES} tokens a pass at α = {alpha:.2f} seen",
+            expected(alpha),
+            sum(both.kept) / len(both.kept),
             unit="tokens",
             within=None,
         ),
         Row(
             "Memory per verified token: (target + draft) / 4",
-            f"({big:,} B + {GUESSES} × {small:,} B) / {each:.3g} tokens a pass",
-            (big + GUESSES * small) / each,
-            speculative,
-            within=0.05,
+            f"({passes} passes × {big:,} B + {guesses} guesses × {small:,} B) / {new} tokens",
+            (passes * big + guesses * small) / new,
+            both.read / new,
+            within=0.001,
         ),
         Row(
             "4x reduction in memory bandwidth requirement",
-            "bytes read per token without a draft / with it",
-            big * each / (big + GUESSES * small),
-            plain / speculative,
+            "bytes read for a token without a draft / with it",
+            big * new / (passes * big + guesses * small),
+            alone.read / both.read,
             unit="x",
-            within=0.05,
+            within=0.001,
         ),
         *computed(),
     ]
@@ -97,8 +104,8 @@ def models() -> tuple[LlamaForCausalLM, LlamaForCausalLM]:
         if parameter.ndim == 2:
             parameter.data *= 3  # what is said next depends on what was said
     for layer in target.model.layers[DRAFT_DEPTH:]:
-        layer.mlp.down_proj.weight.data *= 0.02
-        layer.self_attn.o_proj.weight.data *= 0.02
+        layer.mlp.down_proj.weight.data *= 0.08
+        layer.self_attn.o_proj.weight.data *= 0.08
     draft.load_state_dict(target.state_dict(), strict=False)
     draft.generation_config.num_assistant_tokens = GUESSES
     draft.generation_config.num_assistant_tokens_schedule = "constant"
@@ -106,24 +113,44 @@ def models() -> tuple[LlamaForCausalLM, LlamaForCausalLM]:
     return target, draft
 
 
-def generate(
-    target: LlamaForCausalLM, draft: LlamaForCausalLM | None, new: int
-) -> tuple[list[int], float]:
-    """Generates greedily.
+@dataclass
+class Generated:
+    """What a generation came to.
 
-    Returns:
-        The tokens that each pass of the target after the first has added: the guesses that were
-        right, and one of its own; and the bytes of weights read for each new token.
+    Attributes:
+        context: tokens in the target's cache before each of its passes.
+        guesses: calls of the draft.
+        read: bytes of weights that operations read.
     """
-    context: list[int] = []
 
-    def called(module: Any, args: Any, kwargs: Any) -> None:
-        context.append(kwargs["past_key_values"].get_seq_length())
+    context: list[int] = field(default_factory=list)
+    guesses: int = 0
+    read: int = 0
 
-    handle = target.register_forward_pre_hook(called, with_kwargs=True)
-    both = [*target.parameters(), *(draft.parameters() if draft else ())]
+    @property
+    def passes(self) -> int:
+        return len(self.context)
+
+    @property
+    def kept(self) -> list[int]:
+        """Tokens that each full pass has added: the guesses that were right, and one more."""
+        return [after - before for before, after in pairwise(self.context)][1:]
+
+
+def generate(target: LlamaForCausalLM, draft: LlamaForCausalLM | None, new: int) -> Generated:
+    """Generates greedily, and counts."""
+    found = Generated()
+
+    def target_called(module: Any, args: Any, kwargs: Any) -> None:
+        found.context.append(kwargs["past_key_values"].get_seq_length())
+
+    def draft_called(module: Any, args: Any) -> None:
+        found.guesses += 1
+
+    handles = [target.register_forward_pre_hook(target_called, with_kwargs=True)]
+    handles += [draft.register_forward_pre_hook(draft_called)] if draft else []
     prompt = torch.randint(1, 512, (1, PROMPT), generator=torch.Generator().manual_seed(0))
-    with Traffic(both) as traffic:
+    with Traffic([*target.parameters(), *(draft.parameters() if draft else ())]) as traffic:
         target.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
@@ -131,8 +158,10 @@ def generate(
             do_sample=False,
             max_new_tokens=new,
         )
-    handle.remove()
-    return [after - before for before, after in pairwise(context)][1:], traffic.weights / new
+    for handle in handles:
+        handle.remove()
+    found.read = traffic.weights
+    return found
 
 
 def read_by_a_call(model: LlamaForCausalLM) -> int:
@@ -149,10 +178,15 @@ def acceptance(kept: list[int]) -> float:
     return right / (right + wrong)
 
 
+def expected(alpha: float) -> float:
+    """Tokens of a pass if each guess is right with the same chance, whatever the others are."""
+    return sum(alpha**guess for guess in range(GUESSES + 1))
+
+
 def computed() -> Iterator[Row]:
     yield Row("4 speculative tokens: 35.5 GB", "(140 + 2) GB / 4", 142e9 / 4)
     for alpha in (0.6, 0.8, 1.0):
-        each = sum(alpha**guess for guess in range(GUESSES + 1))
+        each = expected(alpha)
         yield Row(
             f"(none of α = {alpha})",
             f"(140 + 4 × 2) GB / {each:.3g} tokens a pass",

@@ -23,7 +23,7 @@ class Row:
     Attributes:
         claim: what the article says of it.
         formula: what memprof says, with the run's own numbers in it.
-        estimated: what the formula gives, in `unit`.
+        estimated: what the formula gives, in `unit`; None where nothing says what to expect.
         measured: what was measured; None where this machine cannot run it.
         unit: "B", "GB/s", "%", "x", ...
         within: how far the two may be apart, as a part of what was measured: 0 is to the byte.
@@ -32,16 +32,18 @@ class Row:
 
     claim: str
     formula: str
-    estimated: float
+    estimated: float | None
     measured: float | None = None
     unit: str = "B"
     within: float | None = 0.0
 
     @property
     def error(self) -> float | None:
-        """Measured less estimated, as a part of what was measured; None if not measured."""
-        if self.measured is None or self.measured == self.estimated:
-            return None if self.measured is None else 0.0
+        """Measured less estimated, as a part of what was measured; None if either is missing."""
+        if self.measured is None or self.estimated is None:
+            return None
+        if self.measured == self.estimated:
+            return 0.0
         return (self.measured - self.estimated) / (self.measured or self.estimated)
 
     @property
@@ -52,7 +54,8 @@ class Row:
     def cells(self) -> tuple[str, str, str, str, str]:
         """The row as people read it."""
         told = "computed" if self.measured is None else amount(self.measured, self.unit)
-        return self.claim, self.formula, amount(self.estimated, self.unit), told, self._error()
+        expected = "–" if self.estimated is None else amount(self.estimated, self.unit)
+        return self.claim, self.formula, expected, told, self._error()
 
     def _error(self) -> str:
         if self.error is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,7 @@ from torch.distributed.tensor import DTensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import memprof
+from memprof.estimate import CacheOptions, Parallelism, RunSpec
 from samples.lab.recorded import after_calls, highest
 from samples.lab.table import Result, Row, main
 
@@ -52,26 +54,27 @@ NOTE = (
 
 
 def of_rank(config: LlamaConfig, rank: int, seen: dict[str, int]) -> Iterator[Row]:
-    columns, rows, whole = sizes(config)
+    run = RunSpec("decode", BATCH, 1, PROMPT + NEW - 2, parallel=Parallelism(tp=WORLD))
+    estimate = memprof.estimate(config, run)
     yield Row(
         f"TP: each GPU holds 1/{WORLD} of weights (rank {rank})",
-        f"({columns:,} + {rows:,}) B / {WORLD} + {whole:,} B of norms on every rank",
-        (columns + rows) // WORLD + whole,
+        f"matrices split, norms on every rank: {estimate.by_category['weights'].formula}",
+        estimate.by_category["weights"].bytes,
         seen["weights"],
     )
     if rank == 0:
+        columns, rows, whole = sizes(config)
         yield Row(
             "(none of shards that are views, rank 0)",
             f"{columns:,} B + {rows:,} B / {WORLD} + {whole:,} B",
             columns + rows // WORLD + whole,
             seen["weights as loaded"],
         )
-    head, tokens = config.hidden_size // config.num_attention_heads, PROMPT + NEW - 1
-    heads = config.num_key_value_heads // WORLD
+    each, tokens = estimate.kv_cache_bytes_per_token, PROMPT + NEW - 1
     yield Row(
         f"KV cache also split: each holds 1/{WORLD} (rank {rank})",
-        f"{config.num_hidden_layers} layers × {heads} heads × 2 × {head} × 4 B × {BATCH} × {tokens}",
-        config.num_hidden_layers * heads * 2 * head * 4 * BATCH * tokens,
+        f"{each:,} B × batch {BATCH} × {tokens} tokens",
+        each * BATCH * tokens,
         seen["kv_cache"],
     )
 
@@ -128,15 +131,18 @@ def generate(model: Any) -> dict[str, int]:
 
 
 def computed() -> Iterator[Row]:
-    weights, cache = 70_553_706_496 * 2, 327_680 * 32 * 4096
-    yield Row("TP=4: 35 GB of weights per GPU", "70,553,706,496 × 2 B / 4", weights / 4)
-    yield Row("TP=4: ~20 GB of KV cache per GPU", "batch 32 × 4096 × 327,680 B / 4", cache / 4)
-    yield Row(
-        "TP=2, INT4: 17.5 GB per GPU",
-        "(68,450,516,992 × 4.15625 / 8 + 2,103,189,504 × 2) B / 2 (AWQ)",
-        (68_450_516_992 * 4.15625 / 8 + 2_103_189_504 * 2) / 2,
-    )
-    yield Row("TP=2, INT8 KV cache: 10 GB per GPU", "half of the above's bytes, / 2", cache / 4)
+    """The article's case: Llama 3 70B on 4 and on 2 GPUs, batch 32 at 4096 tokens."""
+    on_4 = RunSpec("decode", 32, 1, 4095, dtype="bf16", parallel=Parallelism(tp=4))
+    packed = CacheOptions(kind="paged", dtype="int8")
+    on_2 = replace(on_4, quantization="int4", cache=packed, parallel=Parallelism(tp=2))
+    for run, claim, weights, cached in (
+        (on_4, "TP=4", "35 GB of weights", "~20 GB of KV cache"),
+        (on_2, "TP=2, INT4, INT8 cache", "17.5 GB of weights", "10 GB of KV cache"),
+    ):
+        estimate = memprof.estimate("llama-3-70b", run)
+        told, each = estimate.by_category["weights"], estimate.kv_cache_bytes_per_token
+        yield Row(f"{claim}: {weights} per GPU", told.formula, told.bytes)
+        yield Row(f"{claim}: {cached} per GPU", f"{each:,} B × 32 × 4096", each * 32 * 4096)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 aten = torch.ops.aten
+VIEWS = (aten._unsafe_view,)  # not marked as one
 #: These read a few rows of a table: as much as they write.
 LOOKUPS = (aten.embedding, aten.index_select, aten.index, aten.gather)
 
@@ -34,9 +35,11 @@ class Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if not func.is_view:
+        if not func.is_view and func.overloadpacket not in VIEWS:
             name, lookup = func.overloadpacket.__name__, func.overloadpacket in LOOKUPS
-            inputs = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
+            inputs = [
+                each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)
+            ]
             outputs = [each for each in tree_leaves(result) if isinstance(each, torch.Tensor)]
             read = outputs if lookup else inputs
             self.moved[name] += sum(each.nbytes for each in [*read, *outputs])

@@ -18,6 +18,11 @@ from memprof.units import format_bytes as _size
 
 LOSS_BYTES: Final = 4
 SHIFTED_LABELS: Final = "shifted labels"
+#: Architectures whose blocks are built like Llama's.
+_LLAMA_LIKE: Final = (
+    *("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"),
+    *("mixtral", "qwen3_moe"),
+)
 #: Checkpointing keeps the state of the random number generator with every block's input.
 RNG_STATE_BYTES: Final = {"cpu": 5056, "cuda": 16}
 
@@ -64,7 +69,7 @@ def activations(model: ModelSpec, run: RunSpec) -> Estimate:
     """The most that a training step keeps for backward, besides what is kept anyway.
 
     Args:
-        model: with its configuration; "llama", "mistral", "qwen2" and "gpt2" are known.
+        model: with its configuration; `known_models` lists the architectures that are known.
         run: of mode "train".
     """
     if run.mode != "train":
@@ -196,12 +201,7 @@ def _builders() -> dict[str, Callable[[ModelSpec, RunSpec], Stack]]:
     from memprof.estimate.activations_gpt2 import gpt2_stack
     from memprof.estimate.activations_llama import llama_stack
 
-    return {
-        "gpt2": gpt2_stack,
-        "llama": llama_stack,
-        "mistral": llama_stack,
-        "qwen2": llama_stack,
-    }
+    return {"gpt2": gpt2_stack, **dict.fromkeys(_LLAMA_LIKE, llama_stack)}
 
 
 def number(model: ModelSpec, name: str) -> int:

@@ -94,7 +94,7 @@ def stack_of(model: ModelSpec, run: RunSpec) -> Stack:
         raise Unknown(f"no activation formula for {what} (there is one for {known})")
     if any(not tensor.requires_grad for tensor in model.parameters):
         raise Unknown("some weights are frozen: what their layers keep depends on which")
-    if not run.loss:
+    if run.loss == "unknown":
         raise Unknown("the loss is computed outside of the model")
     return builder(model, run)
 

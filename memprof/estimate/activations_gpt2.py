@@ -50,7 +50,7 @@ def gpt2_stack(model: ModelSpec, run: RunSpec) -> Stack:
         head=(
             *_norm(run, element, low, "final norm", rows * hidden),
             Part("weight of the head, cast", vocabulary * hidden * low if run.autocast else 0),
-            *loss_parts(run, vocabulary),
+            *loss_parts(run, vocabulary, low),
         ),
         outputs=rows * vocabulary * low,
         cache=number(model, "n_layer") * 2 * cached if _caches(model) else 0,

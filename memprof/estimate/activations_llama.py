@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from memprof.estimate.activations import LOSS_BYTES, SHIFTED_LABELS, Part, Stack, Unknown
+from memprof.estimate.activations import SHIFTED_LABELS, Part, Stack, Unknown
 from memprof.estimate.activations_autocast import autocast_stack
 from memprof.estimate.activations_experts import KNOWN as EXPERTS
 from memprof.estimate.activations_experts import expert_parts
@@ -43,7 +43,7 @@ def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
         head=(
             *norm(model, sizes, "final norm"),
             *_capped(model, sizes),
-            *loss_parts(run, sizes.vocabulary),
+            *loss_parts(run, sizes.vocabulary, sizes.element),
             Part("counters of the cache", _other_counters(model, run, sizes)),
         ),
         outputs=sizes.rows * sizes.vocabulary * sizes.element,
@@ -60,7 +60,11 @@ def _autocast_stack(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> Stack:
     if model.model_type.startswith("gemma"):
         raise Unknown("no formula for what autocast keeps of Gemma")
     return autocast_stack(
-        model, sizes, run, cached=_cached(model, run), loss=loss_parts(run, sizes.vocabulary)
+        model,
+        sizes,
+        run,
+        cached=_cached(model, run),
+        loss=loss_parts(run, sizes.vocabulary, sizes.element),
     )
 
 
@@ -80,16 +84,24 @@ def _capped(model: ModelSpec, sizes: LlamaSizes) -> tuple[Part, ...]:
     return (Part("bounded logits", sizes.rows * sizes.vocabulary * sizes.element),)
 
 
-def loss_parts(run: RunSpec, vocabulary: int) -> tuple[Part, ...]:
-    """What transformers' loss of a causal language model keeps, in float32 at any dtype.
+def loss_parts(run: RunSpec, vocabulary: int, element: int) -> tuple[Part, ...]:
+    """What the loss of a causal language model keeps.
 
-    The shifted labels of a single sequence are a view of the padded ones, one longer.
+    transformers' own works in float32 at any dtype, and on labels that it has shifted; those of a
+    single sequence are a view of the padded ones, one longer. Autocast casts to float32 as well.
+
+    Args:
+        run: tells how the loss is computed.
+        vocabulary: number of logits of a token.
+        element: bytes of one.
     """
     rows = run.batch * run.tokens
+    wide = 4 if run.autocast or run.loss != "cross_entropy" else element
+    shifted = 8 * (rows + (run.batch == 1)) if run.loss == "model" else 0
     return (
-        Part("log-softmax of the logits", 4 * rows * vocabulary),
-        Part(SHIFTED_LABELS, 8 * (rows + (run.batch == 1))),
-        Part("loss and its weight", 2 * LOSS_BYTES),
+        Part("log-softmax of the logits", wide * rows * vocabulary),
+        Part(SHIFTED_LABELS, shifted),
+        Part("loss and its weight", 2 * wide),
     )
 
 

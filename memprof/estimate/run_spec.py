@@ -13,6 +13,8 @@ from memprof.estimate.run_parts import CacheOptions, Lora, Parallelism
 Mode = Literal["train", "prefill", "decode"]
 Checkpointing = Literal["none", "selective", "full"]
 CHECKPOINTING = ("none", "selective", "full")
+LossStyle = Literal["model", "cross_entropy", "float32", "unknown"]
+LOSSES = ("model", "cross_entropy", "float32", "unknown")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class RunSpec:
         checkpointing: what is recomputed in backward: "full" every block, "selective" the
             probabilities of attention, "none"; True and False are "full" and "none".
         attention: "sdpa" or "eager"; "" takes the model's own.
-        loss: whether the model is given labels and computes its loss.
+        loss: how the loss is computed: "model" by a model that is given labels, "cross_entropy" or
+            "float32" by the program from the logits as they are or turned to float32, "unknown" in
+            another way; True and False are "model" and "unknown".
         dropout: whether the model is in training mode, where dropout works.
         padded: whether sequences differ in length, which gives attention a mask.
         outputs_kept: whether the program holds the model's output (logits, cache) in backward.
@@ -59,7 +63,7 @@ class RunSpec:
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     checkpointing: Checkpointing | bool = "none"
     attention: str = ""
-    loss: bool = True
+    loss: LossStyle | bool = "model"
     dropout: bool = True
     padded: bool = False
     outputs_kept: bool = True
@@ -76,6 +80,10 @@ class RunSpec:
     def __post_init__(self) -> None:
         if isinstance(self.checkpointing, bool):
             object.__setattr__(self, "checkpointing", "full" if self.checkpointing else "none")
+        if isinstance(self.loss, bool):
+            object.__setattr__(self, "loss", "model" if self.loss else "unknown")
+        if self.loss not in LOSSES:
+            raise UsageError(f"loss {self.loss!r} is unknown: choose {', '.join(LOSSES)}")
         if self.checkpointing not in CHECKPOINTING:
             raise UsageError(
                 f"checkpointing {self.checkpointing!r} is unknown: "

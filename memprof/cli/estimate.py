@@ -51,6 +51,12 @@ def estimate(
     cp: Annotated[int, typer.Option(help="Devices that split the sequence.")] = 1,
     ep: Annotated[int, typer.Option(help="Devices that split the experts.")] = 1,
     device: Annotated[str, typer.Option(help="cuda or cpu: their kernels differ.")] = "cuda",
+    largest: Annotated[
+        str, typer.Option(help="batch, seq or model: the largest that fits on each machine.")
+    ] = "",
+    loss: Annotated[
+        str, typer.Option(help="model, cross_entropy or float32: who computes it, from what.")
+    ] = "model",
     sweep: Annotated[str, typer.Option(help="A row for each value: batch=1,2,4,8.")] = "",
     explain: Annotated[bool, typer.Option(help="Print the formulas, numbers put in.")] = False,
     as_json: AsJson = False,
@@ -78,6 +84,8 @@ def estimate(
         emit({"schema": 1, "sweep": name, "rows": rows}, sweep_text(rows, name), destination)
         return
     document = estimate_document(estimate_run(model, run_of(told), gpu))
+    if largest:
+        document["largest"] = {"what": largest, "by_machine": largest_of(model, told, largest, gpu)}
     text = estimate_text(document, source=model, explain=explain, quiet=quiet)
     emit(document, text, destination)
 
@@ -86,7 +94,7 @@ _SWEPT = ("batch", "seq", "tp", "dp", "pp", "cp", "ep", "zero", "lora", "dtype",
 _TOLD = (
     *("mode", "batch", "seq", "dtype", "autocast", "kv_dtype", "kv_cache", "kv_block", "expanded"),
     *("optimizer", "optimizer_impl", "master_weights", "checkpointing", "attention", "lora"),
-    *("tp", "sp", "dp", "zero", "pp", "cp", "ep", "device"),
+    *("tp", "sp", "dp", "zero", "pp", "cp", "ep", "device", "loss"),
 )
 
 
@@ -119,6 +127,7 @@ def run_of(told: dict[str, Any]) -> RunSpec:
         checkpointing=told["checkpointing"],
         attention=told["attention"],
         device=told["device"],
+        loss=told["loss"],
         cache=CacheOptions(
             told["kv_cache"], told["kv_dtype"], told["kv_block"], expanded=told["expanded"]
         ),
@@ -133,6 +142,28 @@ def run_of(told: dict[str, Any]) -> RunSpec:
             ep=told["ep"],
         ),
     )
+
+
+def largest_of(
+    model: str, told: dict[str, Any], what: str, gpu: list[str] | None
+) -> dict[str, int | str | None]:
+    """The largest batch, length or model that fits on each machine.
+
+    Raises:
+        UsageError: if it is something else that is asked for.
+    """
+    from memprof.estimate.estimate import machines
+    from memprof.estimate.fits import largest_model, largest_run
+
+    if what not in ("batch", "seq", "model"):
+        raise UsageError(f"--largest {what!r}: choose batch, seq or model")
+    run, chosen = run_of(told), machines(gpu)
+    if what == "model":
+        return {machine.key: largest_model(run, machine) for machine in chosen}
+    return {
+        machine.key: largest_run(model, run, machine, "batch" if what == "batch" else "seq")
+        for machine in chosen
+    }
 
 
 def _implementation(name: str) -> dict[str, bool]:

@@ -48,6 +48,7 @@ class Stack:
         outputs: logits, which only the program holds.
         cache: keys and values in the model's output, whether the graph keeps them too or not.
         arguments: what checkpointing holds on top because blocks are called with it.
+        again: what selective checkpointing makes again while the backward of a block runs.
     """
 
     layers: int
@@ -59,6 +60,7 @@ class Stack:
     outputs: int
     cache: int = 0
     arguments: tuple[Part, ...] = ()
+    again: int = 0
 
 
 class Unknown(Exception):  # noqa: N818
@@ -128,7 +130,8 @@ def in_backward(stack: Stack, run: RunSpec, layers_left: int) -> int:
     kept = total(stack.around) + LOSS_BYTES + (stack.outputs if run.outputs_kept else 0)
     if not run.recomputes:
         cache = stack.cache * (stack.layers - layers_left) // stack.layers
-        return kept + layers_left * total(stack.block) + (cache if run.outputs_kept else 0)
+        kept += (cache if run.outputs_kept else 0) + (stack.again if layers_left else 0)
+        return kept + layers_left * total(stack.block)
     again = total(stack.block) - (stack.block_input if stack.input_within else 0)
     inputs = layers_left * _checkpoint(stack, run)
     return kept + inputs + (again if layers_left else 0) + total(stack.arguments)
@@ -159,7 +162,10 @@ def _plain(stack: Stack, run: RunSpec) -> Estimate:
         f"{_size(total(stack.around))} around them + {_size(total(stack.head))} of head and loss"
         f"{_outputs_words(stack, run)}"
     )
-    return Estimate(forward_end(stack, run), formula, _assumptions(run))
+    end, again = forward_end(stack, run), in_backward(stack, run, stack.layers)
+    if again > end:
+        formula += f"; highest in backward, with {_size(stack.again)} of attention made again"
+    return Estimate(max(end, again), formula, _assumptions(run))
 
 
 def _with_checkpoints(stack: Stack, run: RunSpec) -> Estimate:

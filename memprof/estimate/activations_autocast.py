@@ -76,7 +76,7 @@ def _norm(sizes: LlamaSizes, name: str) -> tuple[Part, ...]:
     return (
         Part(f"input of the {name}", sizes.stream),
         Part(f"{name}, normalised", sizes.stream),
-        Part(f"{name}, inverse root", 4 * sizes.rows),
+        Part(f"{name}, inverse root", 4 * sizes.stream_rows),
     )
 
 

@@ -22,6 +22,10 @@ def gpt2_stack(model: ModelSpec, run: RunSpec) -> Stack:
     """
     if model.config.get("reorder_and_upcast_attn"):
         raise Unknown("no formula for reorder_and_upcast_attn")
+    if run.parallel.sequence and run.parallel.tp > 1:
+        raise Unknown("no formula for sequence parallelism of GPT-2")
+    if run.checkpointing == "selective":
+        raise Unknown("no formula for selective checkpointing of GPT-2")
     element = itemsize(run.dtype or model.dtype or "float32")
     if run.autocast and (element != 4 or _attention_drops(model, run)):
         raise Unknown("no formula for autocast with these weights or with attention dropout")

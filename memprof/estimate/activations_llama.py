@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from memprof.estimate.activations import SHIFTED_LABELS, Part, Stack, Unknown
+from memprof.estimate.activations import (
+    RNG_STATE_BYTES,
+    SHIFTED_LABELS,
+    Part,
+    Stack,
+    Unknown,
+    total,
+)
 from memprof.estimate.activations_autocast import autocast_stack
 from memprof.estimate.activations_experts import KNOWN as EXPERTS
 from memprof.estimate.activations_experts import expert_parts
@@ -32,6 +39,7 @@ def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
     if function not in GATES:
         raise Unknown(f"no formula for the activation function {function}")
     sizes = sizes_of(model, run)
+    selective = run.checkpointing == "selective" and attention_kind(model, run) == "eager"
     if run.autocast:
         return _autocast_stack(model, run, sizes)
     return Stack(
@@ -39,7 +47,10 @@ def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
         block=_block(model, run, sizes),
         block_input=sizes.stream,
         input_within=sizes.element == 4,
-        around=_rotations(model, sizes),
+        around=(
+            *_rotations(model, sizes),
+            Part("mask", sizes.batch * sizes.tokens**2 * sizes.element if selective else 0),
+        ),
         head=(
             *norm(model, sizes, "final norm"),
             *_capped(model, sizes),
@@ -49,6 +60,7 @@ def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
         outputs=sizes.rows * sizes.vocabulary * sizes.element,
         cache=_cache_bytes(model, sizes),
         arguments=_arguments(model, run, sizes),
+        again=_made_again(model, run, sizes) if selective else 0,
     )
 
 
@@ -142,11 +154,18 @@ def _mlp(model: ModelSpec, sizes: LlamaSizes) -> tuple[Part, ...]:
 def _attention(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> tuple[Part, ...]:
     kind = attention_kind(model, run)
     dropout = bool(model.config.get("attention_dropout")) and run.dropout
-    if kind == "eager":
-        bounded = bool(model.config.get("attn_logit_softcapping"))
+    if kind == "eager" and run.checkpointing == "selective":
         return (
-            *_eager(sizes, run, _cached(model, run), dropout),
-            Part("bounded scores", sizes.element * sizes.scores if bounded else 0),
+            Part("queries, rotated", sizes.queries),
+            Part("keys and values", 2 * sizes.keys),
+            Part("result of attention", sizes.queries),
+            Part("random numbers' state", RNG_STATE_BYTES.get(run.device, 0)),
+        )
+    if kind == "eager":
+        return (
+            Part("queries, rotated", sizes.queries),
+            Part("result of attention", sizes.queries),
+            *_scores(model, run, sizes),
         )
     if dropout:
         raise Unknown("no formula for scaled_dot_product_attention with dropout")
@@ -165,21 +184,31 @@ def _fused(sizes: LlamaSizes, cached: bool, masked: bool) -> tuple[Part, ...]:
     return (*parts, mask, *_repeated(sizes, cached, fused=True))
 
 
-def _eager(sizes: LlamaSizes, run: RunSpec, cached: bool, dropout: bool) -> tuple[Part, ...]:
-    low = sizes.element < 4
-    probabilities = [Part("attention probabilities, in float32", 4 * sizes.scores)]
-    if dropout:
-        mask = sizes.element if run.device == "cpu" else 1
-        kept = (mask + sizes.element) * sizes.scores
-        probabilities.append(Part("dropout of the probabilities", kept))
-    elif low:
-        probabilities.append(Part("attention probabilities", sizes.element * sizes.scores))
+def _scores(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> tuple[Part, ...]:
+    """What eager attention keeps of its scores, and of the keys and values that it copies."""
+    wide = 4 * sizes.scores
+    bounded = bool(model.config.get("attn_logit_softcapping"))
     return (
-        Part("queries, rotated", sizes.queries),
-        Part("result of attention", sizes.queries),
-        *probabilities,
-        *_repeated(sizes, cached, fused=False),
+        Part("attention probabilities, in float32", wide),
+        *_probabilities(model, run, sizes),
+        *_repeated(sizes, _cached(model, run), fused=False),
+        Part("bounded scores", sizes.element * sizes.scores if bounded else 0),
     )
+
+
+def _made_again(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> int:
+    """Scores and copies of keys and values, but not what is kept of these anyway."""
+    return total(_scores(model, run, sizes)) - (
+        2 * sizes.keys if sizes.heads == sizes.groups or _cached(model, run) else 0
+    )
+
+
+def _probabilities(model: ModelSpec, run: RunSpec, sizes: LlamaSizes) -> tuple[Part, ...]:
+    if model.config.get("attention_dropout") and run.dropout:
+        mask = sizes.element if run.device == "cpu" else 1
+        return (Part("dropout of the probabilities", (mask + sizes.element) * sizes.scores),)
+    low = sizes.element if sizes.element < 4 else 0
+    return (Part("attention probabilities", low * sizes.scores),)
 
 
 def _repeated(sizes: LlamaSizes, cached: bool, *, fused: bool) -> tuple[Part, ...]:

@@ -18,7 +18,7 @@ _HEADS_TOO: Final = ("qwen3", "qwen3_moe", "gemma3_text")
 
 def norm(model: ModelSpec, sizes: LlamaSizes, name: str) -> tuple[Part, ...]:
     """A norm of the residual stream, and its result, which the layers behind it keep."""
-    parts = _normalised(model, sizes.rows, sizes.hidden, sizes.element, name)
+    parts = _normalised(model, sizes.stream_rows, sizes.hidden, sizes.element, name)
     return (*parts, Part(f"result of the {name}", sizes.stream))
 
 
@@ -26,7 +26,7 @@ def norm_after(model: ModelSpec, sizes: LlamaSizes, name: str) -> tuple[Part, ..
     """A norm of what attention or the MLP returns: its result is only added to the stream."""
     if model.model_type not in _AFTER_TOO:
         return ()
-    return _normalised(model, sizes.rows, sizes.hidden, sizes.element, name)
+    return _normalised(model, sizes.stream_rows, sizes.hidden, sizes.element, name)
 
 
 def head_norms(model: ModelSpec, sizes: LlamaSizes, element: int) -> tuple[Part, ...]:

@@ -80,20 +80,20 @@ class RunEstimate:
         return tuple(dict.fromkeys(text for each in parts + peaks for text in each))
 
 
-def estimate(model: object, run: RunSpec, machines: Machines = None) -> RunEstimate:
+def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
     """Says by closed forms how much memory a run needs, and how fast it can be at best.
 
     Args:
         model: whatever `memprof.estimate.sources.model_spec` reads: a name of the catalogue, a
             file, a configuration, a module, the "model" fact of a trace.
         run: what is done with it.
-        machines: names or entries of the catalogue of machines; None takes all that are sold.
+        on: names or entries of the catalogue of machines; None takes all that are sold.
 
     Raises:
         UsageError: if the model's configuration lacks what the formulas need, or the run cannot be.
     """
     spec = model_spec(model, run)
-    chosen = _machines(machines)
+    chosen = machines(on)
     shares = [share(spec, run.parallel, stage) for stage in range(run.parallel.pp)]
     cached = [cached_bytes(each.model, run) for each in shares]
     devices = tuple(
@@ -121,9 +121,14 @@ def estimate(model: object, run: RunSpec, machines: Machines = None) -> RunEstim
     )
 
 
-def _machines(machines: Machines) -> tuple[Hardware, ...]:
-    if machines is None:
+def machines(on: Machines) -> tuple[Hardware, ...]:
+    """The machines that are meant: none are all that are sold.
+
+    Raises:
+        UsageError: if one is not in the catalogue.
+    """
+    if on is None:
         return all_hardware()
-    if isinstance(machines, (str, Hardware)):
-        return (hardware(machines),)
-    return tuple(hardware(machine) for machine in machines)
+    if isinstance(on, (str, Hardware)):
+        return (hardware(on),)
+    return tuple(hardware(machine) for machine in on)

@@ -42,6 +42,8 @@ def estimate_text(
         )
     yield heading("Machines, and the least time they can take\n")
     yield _machines(document)
+    if "largest" in document:
+        yield from _largest(document["largest"])
     if explain:
         yield from _formulas(document)
     yield from _assumptions(document)
@@ -159,6 +161,16 @@ def _machine(key: str, row: Data) -> list[str]:
         f"{line['intensity']:,.1f}",
         f"{line['ridge']:,.0f}",
     ]
+
+
+def _largest(told: Data) -> Iterator[RenderableType]:
+    yield heading(f"The largest {told['what']} that fits\n")
+    rows = [(key, _number(found)) for key, found in told["by_machine"].items()]
+    yield Table((Column("machine"), Column(told["what"], "number")), rows)
+
+
+def _number(found: int | str | None) -> str:
+    return f"{found:,}" if isinstance(found, int) else found or UNKNOWN
 
 
 def _formulas(document: Data) -> Iterator[RenderableType]:

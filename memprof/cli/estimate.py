@@ -11,7 +11,7 @@ from memprof.cli.output import Destination, emit
 from memprof.errors import UsageError
 
 if TYPE_CHECKING:
-    from memprof.estimate import RunSpec
+    from memprof.estimate import RunSpec, Serving
 
 Model = Annotated[
     str,
@@ -42,6 +42,16 @@ def estimate(
     checkpointing: Annotated[str, typer.Option(help="none, selective or full.")] = "none",
     attention: Annotated[str, typer.Option(help="sdpa or eager.")] = "",
     lora: Annotated[int, typer.Option(help="Rank of adapters; the model is frozen.")] = 0,
+    requests: Annotated[
+        str, typer.Option(help="Served ones, as prompt+new: 512+128,64+300,…")
+    ] = "",
+    longest: Annotated[int, typer.Option(help="Tokens a contiguous cache has room for.")] = 0,
+    draft: Annotated[str, typer.Option(help="A model that proposes tokens.")] = "",
+    proposals: Annotated[int, typer.Option(help="How many in a round.")] = 4,
+    acceptance: Annotated[float, typer.Option(help="How likely each is accepted.")] = 0.8,
+    resident: Annotated[
+        int | None, typer.Option(help="Layers on the device; the rest comes from the host.")
+    ] = None,
     gpu: Annotated[list[str] | None, typer.Option(help="A machine; may be repeated.")] = None,
     tp: Annotated[int, typer.Option(help="Devices that split every matrix.")] = 1,
     sp: Annotated[bool, typer.Option(help="With --tp: split the norms' activations too.")] = False,
@@ -94,6 +104,7 @@ _SWEPT = ("batch", "seq", "tp", "dp", "pp", "cp", "ep", "zero", "lora", "dtype",
 _TOLD = (
     *("mode", "batch", "seq", "dtype", "autocast", "kv_dtype", "kv_cache", "kv_block", "expanded"),
     *("optimizer", "optimizer_impl", "master_weights", "checkpointing", "attention", "lora"),
+    *("requests", "longest", "draft", "proposals", "acceptance", "resident"),
     *("tp", "sp", "dp", "zero", "pp", "cp", "ep", "device", "loss"),
 )
 
@@ -104,7 +115,14 @@ def run_of(told: dict[str, Any]) -> RunSpec:
     Raises:
         UsageError: if it cannot be.
     """
-    from memprof.estimate import CacheOptions, Lora, Parallelism, RunSpec
+    from memprof.estimate import (
+        CacheOptions,
+        Drafting,
+        Lora,
+        Offloading,
+        Parallelism,
+        RunSpec,
+    )
     from memprof.estimate.quantized import split_dtype
 
     training = told["optimizer"] or told["lora"] or told["checkpointing"] != "none" or told["zero"]
@@ -132,6 +150,13 @@ def run_of(told: dict[str, Any]) -> RunSpec:
             told["kv_cache"], told["kv_dtype"], told["kv_block"], expanded=told["expanded"]
         ),
         lora=Lora(told["lora"]) if told["lora"] else None,
+        serving=_serving(told["requests"], told["longest"]),
+        drafting=(
+            Drafting(told["draft"], told["proposals"], told["acceptance"])
+            if told["draft"]
+            else None
+        ),
+        offloading=None if told["resident"] is None else Offloading(told["resident"]),
         parallel=Parallelism(
             dp=told["dp"],
             zero=told["zero"],
@@ -164,6 +189,17 @@ def largest_of(
         machine.key: largest_run(model, run, machine, "batch" if what == "batch" else "seq")
         for machine in chosen
     }
+
+
+def _serving(text: str, longest: int) -> Serving | None:
+    from memprof.estimate import Request, Serving
+
+    if not text:
+        return None
+    pairs = [each.strip().split("+") for each in text.split(",")]
+    if not all(len(pair) == 2 and all(part.isdigit() for part in pair) for pair in pairs):
+        raise UsageError(f"--requests {text!r}: write them like --requests 512+128,64+300")
+    return Serving(tuple(Request(int(prompt), int(new)) for prompt, new in pairs), longest)
 
 
 def _implementation(name: str) -> dict[str, bool]:

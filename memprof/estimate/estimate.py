@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from memprof.estimate.answers import Answers, answers, with_draft, with_offload
 from memprof.estimate.cached import cached_bytes
 from memprof.estimate.device import DeviceEstimate, device_estimate
 from memprof.estimate.experts import active_parameters
@@ -41,6 +42,7 @@ class RunEstimate:
             there is no such cache.
         fits: whether the fullest device's peak fits, by machine; None where that is not known.
         rooflines: how fast each machine could do it at best, by machine.
+        answers: on experts, serving, a drafting model and weights on the host.
     """
 
     model: ModelSpec
@@ -51,6 +53,7 @@ class RunEstimate:
     kv_cache_bytes_per_token: int | None
     fits: Mapping[str, bool | None]
     rooflines: Mapping[str, Roofline]
+    answers: Answers
 
     @property
     def fullest(self) -> DeviceEstimate:
@@ -99,12 +102,19 @@ def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
     devices = tuple(
         device_estimate(each, run, kept) for each, kept in zip(shares, cached, strict=True)
     )
-    fullest = max(devices, key=lambda device: device.known_bytes)
     stages = [
         found
         for each, kept in zip(shares, cached, strict=True)
         if (found := work(each.model, run, kept)) is not None
     ]
+    rooflines = {
+        machine.key: bound
+        for machine in chosen
+        if stages and (bound := roofline(stages, run, machine)) is not None
+    }
+    more = answers(shares[0].model, run, cached[0], chosen, rooflines)
+    devices = tuple(_with(device, more, run) for device in devices)
+    fullest = max(devices, key=lambda device: device.known_bytes)
     return RunEstimate(
         model=spec,
         run=run,
@@ -113,12 +123,15 @@ def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
         devices=devices,
         kv_cache_bytes_per_token=cached[0].bytes_per_token,
         fits={machine.key: fits(fullest, machine) for machine in chosen},
-        rooflines={
-            machine.key: bound
-            for machine in chosen
-            if stages and (bound := roofline(stages, run, machine)) is not None
-        },
+        rooflines=rooflines,
+        answers=more,
     )
+
+
+def _with(device: DeviceEstimate, found: Answers, run: RunSpec) -> DeviceEstimate:
+    if found.offload is not None:
+        device = with_offload(device, found.offload)
+    return device if found.draft is None else with_draft(device, found.draft, run)
 
 
 def machines(on: Machines) -> tuple[Hardware, ...]:

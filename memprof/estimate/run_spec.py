@@ -8,7 +8,14 @@ from typing import Any, Literal
 
 from memprof.errors import UsageError
 from memprof.estimate.dtypes import dtype_name
-from memprof.estimate.run_parts import CacheOptions, Lora, Parallelism
+from memprof.estimate.run_parts import (
+    CacheOptions,
+    Drafting,
+    Lora,
+    Offloading,
+    Parallelism,
+    Serving,
+)
 
 Mode = Literal["train", "prefill", "decode"]
 Checkpointing = Literal["none", "selective", "full"]
@@ -47,6 +54,9 @@ class RunSpec:
         gradient_dtype: of the gradients; "" takes the weights' own.
         master_weights: whether the optimizer keeps a float32 copy of the weights.
         lora: adapters that are trained instead of the model.
+        serving: requests that are served.
+        drafting: a small model that proposes tokens.
+        offloading: weights that stay on the host.
         parallel: how the run is spread over devices; all other sizes are of one replica.
 
     Raises:
@@ -75,6 +85,9 @@ class RunSpec:
     gradient_dtype: str = ""
     master_weights: bool = False
     lora: Lora | None = None
+    serving: Serving | None = None
+    drafting: Drafting | None = None
+    offloading: Offloading | None = None
     parallel: Parallelism = field(default_factory=Parallelism)
 
     def __post_init__(self) -> None:

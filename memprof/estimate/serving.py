@@ -12,19 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memprof.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request: tokens of its prompt, and new ones until it ends."""
-
-    prompt: int
-    new: int
-
-    @property
-    def length(self) -> int:
-        """All its tokens."""
-        return self.prompt + self.new
+from memprof.estimate.run_parts import Request, Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +142,41 @@ def _longest_all(batch: Sequence[Request]) -> int:
 def _check(places: int) -> None:
     if places < 1:
         raise UsageError(f"places is {places}: a call has at least 1 sequence")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What serving some requests takes, in four ways.
+
+    Attributes:
+        contiguous, paged: caches for as many requests at once as a call has.
+        static, continuous: how the places of the calls are used.
+    """
+
+    contiguous: Reservation
+    paged: Reservation
+    static: Batching
+    continuous: Batching
+
+
+def served(serving: Serving, places: int, block: int) -> Served:
+    """What serving takes: caches of the first requests that run at once, and the whole stream.
+
+    Args:
+        serving: the requests.
+        places: sequences of a call.
+        block: tokens of a page.
+
+    Raises:
+        UsageError: if there is no request, or one that is longer than there is room for.
+    """
+    if not serving.requests:
+        raise UsageError("no requests to serve")
+    longest = serving.longest or max(request.length for request in serving.requests)
+    together = serving.requests[:places]
+    return Served(
+        contiguous(together, longest),
+        paged(together, block, serving.prefix),
+        static_batching(serving.requests, places),
+        continuous_batching(serving.requests, places),
+    )

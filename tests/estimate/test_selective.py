@@ -43,7 +43,7 @@ def test_what_is_kept_when_forward_ends(selective: str, dtype: torch.dtype, keys
     kept = forward_end(stack_of(spec, run), run)
     plain = replace(run, checkpointing="none")
     assert kept == pytest.approx(held, rel=0.005)
-    assert kept < 0.8 * forward_end(stack_of(spec, plain), plain)
+    assert kept < 0.85 * forward_end(stack_of(spec, plain), plain)
 
 
 def alive_after_forward(model: Any, ids: torch.Tensor) -> int:

@@ -11,7 +11,7 @@ from memprof.cli.output import Destination, emit
 from memprof.errors import UsageError
 
 if TYPE_CHECKING:
-    from memprof.estimate import RunSpec
+    from memprof.estimate import RunSpec, Serving
 
 Model = Annotated[
     str,
@@ -42,6 +42,16 @@ def estimate(
     checkpointing: Annotated[str, typer.Option(help="none, selective or full.")] = "none",
     attention: Annotated[str, typer.Option(help="sdpa or eager.")] = "",
     lora: Annotated[int, typer.Option(help="Rank of adapters; the model is frozen.")] = 0,
+    requests: Annotated[
+        str, typer.Option(help="Served ones, as prompt+new: 512+128,64+300,…")
+    ] = "",
+    longest: Annotated[int, typer.Option(help="Tokens a contiguous cache has room for.")] = 0,
+    draft: Annotated[str, typer.Option(help="A model that proposes tokens.")] = "",
+    proposals: Annotated[int, typer.Option(help="How many in a round.")] = 4,
+    acceptance: Annotated[float, typer.Option(help="How likely each is accepted.")] = 0.8,
+    resident: Annotated[
+        int | None, typer.Option(help="Layers on the device; the rest comes from the host.")
+    ] = None,
     gpu: Annotated[list[str] | None, typer.Option(help="A machine; may be repeated.")] = None,
     tp: Annotated[int, typer.Option(help="Devices that split every matrix.")] = 1,
     sp: Annotated[bool, typer.Option(help="With --tp: split the norms' activations too.")] = False,
@@ -51,6 +61,12 @@ def estimate(
     cp: Annotated[int, typer.Option(help="Devices that split the sequence.")] = 1,
     ep: Annotated[int, typer.Option(help="Devices that split the experts.")] = 1,
     device: Annotated[str, typer.Option(help="cuda or cpu: their kernels differ.")] = "cuda",
+    largest: Annotated[
+        str, typer.Option(help="batch, seq or model: the largest that fits on each machine.")
+    ] = "",
+    loss: Annotated[
+        str, typer.Option(help="model, cross_entropy or float32: who computes it, from what.")
+    ] = "model",
     sweep: Annotated[str, typer.Option(help="A row for each value: batch=1,2,4,8.")] = "",
     explain: Annotated[bool, typer.Option(help="Print the formulas, numbers put in.")] = False,
     as_json: AsJson = False,
@@ -78,6 +94,8 @@ def estimate(
         emit({"schema": 1, "sweep": name, "rows": rows}, sweep_text(rows, name), destination)
         return
     document = estimate_document(estimate_run(model, run_of(told), gpu))
+    if largest:
+        document["largest"] = {"what": largest, "by_machine": largest_of(model, told, largest, gpu)}
     text = estimate_text(document, source=model, explain=explain, quiet=quiet)
     emit(document, text, destination)
 
@@ -86,7 +104,8 @@ _SWEPT = ("batch", "seq", "tp", "dp", "pp", "cp", "ep", "zero", "lora", "dtype",
 _TOLD = (
     *("mode", "batch", "seq", "dtype", "autocast", "kv_dtype", "kv_cache", "kv_block", "expanded"),
     *("optimizer", "optimizer_impl", "master_weights", "checkpointing", "attention", "lora"),
-    *("tp", "sp", "dp", "zero", "pp", "cp", "ep", "device"),
+    *("requests", "longest", "draft", "proposals", "acceptance", "resident"),
+    *("tp", "sp", "dp", "zero", "pp", "cp", "ep", "device", "loss"),
 )
 
 
@@ -96,7 +115,14 @@ def run_of(told: dict[str, Any]) -> RunSpec:
     Raises:
         UsageError: if it cannot be.
     """
-    from memprof.estimate import CacheOptions, Lora, Parallelism, RunSpec
+    from memprof.estimate import (
+        CacheOptions,
+        Drafting,
+        Lora,
+        Offloading,
+        Parallelism,
+        RunSpec,
+    )
     from memprof.estimate.quantized import split_dtype
 
     training = told["optimizer"] or told["lora"] or told["checkpointing"] != "none" or told["zero"]
@@ -119,10 +145,18 @@ def run_of(told: dict[str, Any]) -> RunSpec:
         checkpointing=told["checkpointing"],
         attention=told["attention"],
         device=told["device"],
+        loss=told["loss"],
         cache=CacheOptions(
             told["kv_cache"], told["kv_dtype"], told["kv_block"], expanded=told["expanded"]
         ),
         lora=Lora(told["lora"]) if told["lora"] else None,
+        serving=_serving(told["requests"], told["longest"]),
+        drafting=(
+            Drafting(told["draft"], told["proposals"], told["acceptance"])
+            if told["draft"]
+            else None
+        ),
+        offloading=None if told["resident"] is None else Offloading(told["resident"]),
         parallel=Parallelism(
             dp=told["dp"],
             zero=told["zero"],
@@ -133,6 +167,39 @@ def run_of(told: dict[str, Any]) -> RunSpec:
             ep=told["ep"],
         ),
     )
+
+
+def largest_of(
+    model: str, told: dict[str, Any], what: str, gpu: list[str] | None
+) -> dict[str, int | str | None]:
+    """The largest batch, length or model that fits on each machine.
+
+    Raises:
+        UsageError: if it is something else that is asked for.
+    """
+    from memprof.estimate.estimate import machines
+    from memprof.estimate.fits import largest_model, largest_run
+
+    if what not in ("batch", "seq", "model"):
+        raise UsageError(f"--largest {what!r}: choose batch, seq or model")
+    run, chosen = run_of(told), machines(gpu)
+    if what == "model":
+        return {machine.key: largest_model(run, machine) for machine in chosen}
+    return {
+        machine.key: largest_run(model, run, machine, "batch" if what == "batch" else "seq")
+        for machine in chosen
+    }
+
+
+def _serving(text: str, longest: int) -> Serving | None:
+    from memprof.estimate import Request, Serving
+
+    if not text:
+        return None
+    pairs = [each.strip().split("+") for each in text.split(",")]
+    if not all(len(pair) == 2 and all(part.isdigit() for part in pair) for pair in pairs):
+        raise UsageError(f"--requests {text!r}: write them like --requests 512+128,64+300")
+    return Serving(tuple(Request(int(prompt), int(new)) for prompt, new in pairs), longest)
 
 
 def _implementation(name: str) -> dict[str, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from memprof.estimate.device import DeviceEstimate
@@ -10,6 +10,7 @@ from memprof.estimate.estimate import RunEstimate
 from memprof.estimate.hardware import hardware
 from memprof.estimate.result import Estimate, Peak
 from memprof.estimate.roofline import Roofline
+from memprof.estimate.serving import Served
 
 
 def estimate_document(found: RunEstimate) -> dict[str, Any]:
@@ -31,12 +32,51 @@ def estimate_document(found: RunEstimate) -> dict[str, Any]:
         "fits": dict(found.fits),
         "tokens_per_second_bound": best,
         "machines": {key: _machine(found, key) for key in found.fits},
+        **_answers(found),
         "assumptions": list(found.assumptions),
     }
 
 
+def _answers(found: RunEstimate) -> dict[str, Any]:
+    told = found.answers
+    per_token = found.kv_cache_bytes_per_token or 0
+    document: dict[str, Any] = {}
+    if told.experts is not None:
+        document["experts"] = asdict(told.experts)
+    if told.serving is not None:
+        document["serving"] = _serving(told.serving, per_token)
+    if told.speculation is not None:
+        each = told.speculation
+        document["speculation"] = asdict(each) | {
+            "bytes_per_token": each.bytes_per_token,
+            "gain": each.gain,
+        }
+    if told.offload is not None:
+        document["offload"] = asdict(told.offload) | {"seconds_per_call": told.seconds_offloaded}
+    return document
+
+
+def _serving(told: Served, per_token: int) -> dict[str, Any]:
+    caches = {"contiguous": told.contiguous, "paged": told.paged}
+    ways = {"static": told.static, "continuous": told.continuous}
+    return {
+        **{
+            name: asdict(cache) | {"waste": cache.waste, "bytes": cache.bytes(per_token)}
+            for name, cache in caches.items()
+        },
+        **{name: asdict(way) | {"utilisation": way.utilisation} for name, way in ways.items()},
+    }
+
+
 def _run(found: RunEstimate) -> dict[str, Any]:
-    told = asdict(found.run)
+    told = asdict(replace(found.run, drafting=None))
+    if found.run.drafting is not None:
+        drafting = found.run.drafting
+        told["drafting"] = {
+            "model": str(drafting.model),
+            "proposals": drafting.proposals,
+            "acceptance": drafting.acceptance,
+        }
     told["devices"] = found.run.parallel.devices
     return {name: value for name, value in told.items() if value not in ("", None, {})}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from memprof.estimate.answers import Answers, answers, with_draft, with_offload
 from memprof.estimate.cached import cached_bytes
 from memprof.estimate.device import DeviceEstimate, device_estimate
 from memprof.estimate.experts import active_parameters
@@ -41,6 +42,7 @@ class RunEstimate:
             there is no such cache.
         fits: whether the fullest device's peak fits, by machine; None where that is not known.
         rooflines: how fast each machine could do it at best, by machine.
+        answers: on experts, serving, a drafting model and weights on the host.
     """
 
     model: ModelSpec
@@ -51,6 +53,7 @@ class RunEstimate:
     kv_cache_bytes_per_token: int | None
     fits: Mapping[str, bool | None]
     rooflines: Mapping[str, Roofline]
+    answers: Answers
 
     @property
     def fullest(self) -> DeviceEstimate:
@@ -80,31 +83,38 @@ class RunEstimate:
         return tuple(dict.fromkeys(text for each in parts + peaks for text in each))
 
 
-def estimate(model: object, run: RunSpec, machines: Machines = None) -> RunEstimate:
+def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
     """Says by closed forms how much memory a run needs, and how fast it can be at best.
 
     Args:
         model: whatever `memprof.estimate.sources.model_spec` reads: a name of the catalogue, a
             file, a configuration, a module, the "model" fact of a trace.
         run: what is done with it.
-        machines: names or entries of the catalogue of machines; None takes all that are sold.
+        on: names or entries of the catalogue of machines; None takes all that are sold.
 
     Raises:
         UsageError: if the model's configuration lacks what the formulas need, or the run cannot be.
     """
     spec = model_spec(model, run)
-    chosen = _machines(machines)
+    chosen = machines(on)
     shares = [share(spec, run.parallel, stage) for stage in range(run.parallel.pp)]
     cached = [cached_bytes(each.model, run) for each in shares]
     devices = tuple(
         device_estimate(each, run, kept) for each, kept in zip(shares, cached, strict=True)
     )
-    fullest = max(devices, key=lambda device: device.known_bytes)
     stages = [
         found
         for each, kept in zip(shares, cached, strict=True)
         if (found := work(each.model, run, kept)) is not None
     ]
+    rooflines = {
+        machine.key: bound
+        for machine in chosen
+        if stages and (bound := roofline(stages, run, machine)) is not None
+    }
+    more = answers(shares[0].model, run, cached[0], chosen, rooflines)
+    devices = tuple(_with(device, more, run) for device in devices)
+    fullest = max(devices, key=lambda device: device.known_bytes)
     return RunEstimate(
         model=spec,
         run=run,
@@ -113,17 +123,25 @@ def estimate(model: object, run: RunSpec, machines: Machines = None) -> RunEstim
         devices=devices,
         kv_cache_bytes_per_token=cached[0].bytes_per_token,
         fits={machine.key: fits(fullest, machine) for machine in chosen},
-        rooflines={
-            machine.key: bound
-            for machine in chosen
-            if stages and (bound := roofline(stages, run, machine)) is not None
-        },
+        rooflines=rooflines,
+        answers=more,
     )
 
 
-def _machines(machines: Machines) -> tuple[Hardware, ...]:
-    if machines is None:
+def _with(device: DeviceEstimate, found: Answers, run: RunSpec) -> DeviceEstimate:
+    if found.offload is not None:
+        device = with_offload(device, found.offload)
+    return device if found.draft is None else with_draft(device, found.draft, run)
+
+
+def machines(on: Machines) -> tuple[Hardware, ...]:
+    """The machines that are meant: none are all that are sold.
+
+    Raises:
+        UsageError: if one is not in the catalogue.
+    """
+    if on is None:
         return all_hardware()
-    if isinstance(machines, (str, Hardware)):
-        return (hardware(machines),)
-    return tuple(hardware(machine) for machine in machines)
+    if isinstance(on, (str, Hardware)):
+        return (hardware(on),)
+    return tuple(hardware(machine) for machine in on)

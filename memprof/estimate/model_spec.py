@@ -137,7 +137,7 @@ class ModelSpec:
         return cls(
             root=str(names[0]) if names else str(values["model_type"]),
             config=values,
-            attention=str(getattr(config, "_attn_implementation", None) or "sdpa"),
+            attention=str(getattr(config, "_attn_implementation", None) or ""),
             parameters=_from_shapes(values, dtype, device),
         )
 

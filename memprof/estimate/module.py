@@ -22,10 +22,16 @@ def module_spec(module: Any) -> ModelSpec:
         class_name=f"{type(module).__module__}.{type(module).__qualname__}",
         config=told,
         attention=str(getattr(config, "_attn_implementation", None) or ""),
-        gradient_checkpointing=bool(getattr(module, "is_gradient_checkpointing", False)),
+        gradient_checkpointing=_recomputes(module),
         parameters=_tensors(module.named_parameters(remove_duplicate=False), storages),
         buffers=_tensors(module.named_buffers(remove_duplicate=False), storages),
     )
+
+
+def _recomputes(module: Any) -> bool:
+    """Whether transformers recomputes the module's blocks; its releases before 5.20 say it so."""
+    name = "is_activation_checkpointing"
+    return bool(getattr(module, name if hasattr(module, name) else "is_gradient_checkpointing", 0))
 
 
 def _tensors(named: Any, storages: dict[int, int]) -> tuple[TensorSpec, ...]:

@@ -95,3 +95,66 @@ class Lora:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise UsageError(f"the rank of LoRA is {self.rank}: it must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: tokens of its prompt, and new ones until it ends."""
+
+    prompt: int
+    new: int
+
+    def __post_init__(self) -> None:
+        if self.prompt < 1 or self.new < 1:
+            raise UsageError(f"a request of {self.prompt}+{self.new} tokens: each is at least 1")
+
+    @property
+    def length(self) -> int:
+        """All its tokens."""
+        return self.prompt + self.new
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Requests that are served.
+
+    Attributes:
+        requests: in the order in which they come.
+        longest: tokens of prompt and answer that a contiguous cache has room for; 0 takes the
+            longest request.
+        prefix: tokens at the beginning that all have in common.
+    """
+
+    requests: tuple[Request, ...]
+    longest: int = 0
+    prefix: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """A small model that proposes tokens to the large one.
+
+    Attributes:
+        model: whatever describes it, such as its name in the catalogue.
+        proposals: tokens of a round.
+        acceptance: probability of each to be accepted.
+    """
+
+    model: object
+    proposals: int = 4
+    acceptance: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Offloading:
+    """Weights that stay on the host.
+
+    Attributes:
+        resident: layers that stay on the device.
+        link: bytes per second from the host; None takes the machine's own.
+        overlapped: whether the device computes while weights come.
+    """
+
+    resident: int
+    link: float | None = None
+    overlapped: bool = True

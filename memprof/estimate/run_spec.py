@@ -8,11 +8,20 @@ from typing import Any, Literal
 
 from memprof.errors import UsageError
 from memprof.estimate.dtypes import dtype_name
-from memprof.estimate.run_parts import CacheOptions, Lora, Parallelism
+from memprof.estimate.run_parts import (
+    CacheOptions,
+    Drafting,
+    Lora,
+    Offloading,
+    Parallelism,
+    Serving,
+)
 
 Mode = Literal["train", "prefill", "decode"]
 Checkpointing = Literal["none", "selective", "full"]
 CHECKPOINTING = ("none", "selective", "full")
+LossStyle = Literal["model", "cross_entropy", "float32", "unknown"]
+LOSSES = ("model", "cross_entropy", "float32", "unknown")
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,9 @@ class RunSpec:
         checkpointing: what is recomputed in backward: "full" every block, "selective" the
             probabilities of attention, "none"; True and False are "full" and "none".
         attention: "sdpa" or "eager"; "" takes the model's own.
-        loss: whether the model is given labels and computes its loss.
+        loss: how the loss is computed: "model" by a model that is given labels, "cross_entropy" or
+            "float32" by the program from the logits as they are or turned to float32, "unknown" in
+            another way; True and False are "model" and "unknown".
         dropout: whether the model is in training mode, where dropout works.
         padded: whether sequences differ in length, which gives attention a mask.
         outputs_kept: whether the program holds the model's output (logits, cache) in backward.
@@ -43,6 +54,9 @@ class RunSpec:
         gradient_dtype: of the gradients; "" takes the weights' own.
         master_weights: whether the optimizer keeps a float32 copy of the weights.
         lora: adapters that are trained instead of the model.
+        serving: requests that are served.
+        drafting: a small model that proposes tokens.
+        offloading: weights that stay on the host.
         parallel: how the run is spread over devices; all other sizes are of one replica.
 
     Raises:
@@ -59,7 +73,7 @@ class RunSpec:
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     checkpointing: Checkpointing | bool = "none"
     attention: str = ""
-    loss: bool = True
+    loss: LossStyle | bool = "model"
     dropout: bool = True
     padded: bool = False
     outputs_kept: bool = True
@@ -71,11 +85,18 @@ class RunSpec:
     gradient_dtype: str = ""
     master_weights: bool = False
     lora: Lora | None = None
+    serving: Serving | None = None
+    drafting: Drafting | None = None
+    offloading: Offloading | None = None
     parallel: Parallelism = field(default_factory=Parallelism)
 
     def __post_init__(self) -> None:
         if isinstance(self.checkpointing, bool):
             object.__setattr__(self, "checkpointing", "full" if self.checkpointing else "none")
+        if isinstance(self.loss, bool):
+            object.__setattr__(self, "loss", "model" if self.loss else "unknown")
+        if self.loss not in LOSSES:
+            raise UsageError(f"loss {self.loss!r} is unknown: choose {', '.join(LOSSES)}")
         if self.checkpointing not in CHECKPOINTING:
             raise UsageError(
                 f"checkpointing {self.checkpointing!r} is unknown: "

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from memprof.errors import UsageError
 from memprof.estimate.catalog.models import model_config
+from memprof.estimate.lora import with_adapters
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.module import module_spec
 from memprof.estimate.run_spec import RunSpec
@@ -43,7 +44,9 @@ def model_spec(model: object, run: RunSpec) -> ModelSpec:
     spec = _read(model, run)
     if run.dtype:
         spec = spec.with_dtype(run.dtype)
-    return spec.quantised(run.quantization) if run.quantization else spec
+    if run.quantization:
+        spec = spec.quantised(run.quantization)
+    return with_adapters(spec, run.lora) if run.lora else spec
 
 
 def _read(model: object, run: RunSpec) -> ModelSpec:

@@ -42,6 +42,9 @@ def estimate_text(
         )
     yield heading("Machines, and the least time they can take\n")
     yield _machines(document)
+    yield from _answers(document)
+    if "largest" in document:
+        yield from _largest(document["largest"])
     if explain:
         yield from _formulas(document)
     yield from _assumptions(document)
@@ -117,7 +120,7 @@ def _categories(device: Data) -> Table:
         for name, part in parts.items()
         if part["bytes"] != 0 or part["assumptions"]
     ]
-    titles = (Column("category"), Column("GiB", "number"), Column("GB", "number"))
+    titles = (Column("category"), Column("bytes", "number"), Column("in GB", "number"))
     return Table((*titles, Column("share"), Column("formula", "wrap")), rows)
 
 
@@ -161,6 +164,67 @@ def _machine(key: str, row: Data) -> list[str]:
     ]
 
 
+def _answers(document: Data) -> Iterator[RenderableType]:
+    if "experts" in document:
+        told = document["experts"]
+        yield heading("Experts")
+        yield indented(
+            f"{_both(told['resident_bytes'])} resident; a call reads {told['touched']:.1f} of "
+            f"{told['number']} experts of a layer, {_both(told['moved_bytes'])} of weights in all"
+        )
+    if "serving" in document:
+        yield heading("Serving\n")
+        yield _serving(document["serving"])
+    if "speculation" in document:
+        told = document["speculation"]
+        yield heading("Speculation")
+        yield indented(
+            f"{told['tokens_per_round']:.2f} tokens a round of {_both(told['bytes_per_round'])}: "
+            f"{_both(round(told['bytes_per_token']))} a token, {told['gain']:.2f} × fewer than "
+            f"alone; {_both(told['resident_bytes'])} resident"
+        )
+    if "offload" in document:
+        yield heading("Weights on the host")
+        yield indented(_offloaded(document["offload"]))
+
+
+def _serving(told: Data) -> Table:
+    columns = (Column(""), Column("slots", "number"), Column("bytes", "number"), Column(""))
+    caches = [
+        (name, f"{row['reserved']:,}", size(row["bytes"]), f"{row['waste']:.1%} without a token")
+        for name, row in told.items()
+        if "waste" in row
+    ]
+    ways = [
+        (
+            name,
+            f"{row['peak_tokens']:,}",
+            "",
+            f"{row['steps']:,} calls, {row['utilisation']:.1%} used",
+        )
+        for name, row in told.items()
+        if "steps" in row
+    ]
+    return Table(columns, [*caches, *ways])
+
+
+def _offloaded(told: Data) -> str:
+    times = told["seconds_per_call"] or {}
+    text = f"{_both(told['host_bytes'])} on the host, fetched in every call"
+    slow = ", ".join(f"{seconds:.3g} s on {key}" for key, seconds in times.items())
+    return f"{text}: at least {slow}" if slow else text
+
+
+def _largest(told: Data) -> Iterator[RenderableType]:
+    yield heading(f"The largest {told['what']} that fits\n")
+    rows = [(key, _number(found)) for key, found in told["by_machine"].items()]
+    yield Table((Column("machine"), Column(told["what"], "number")), rows)
+
+
+def _number(found: int | str | None) -> str:
+    return f"{found:,}" if isinstance(found, int) else found or UNKNOWN
+
+
 def _formulas(document: Data) -> Iterator[RenderableType]:
     yield heading("Formulas, each category at its own highest\n")
     rows = [
@@ -178,7 +242,8 @@ def _assumptions(document: Data) -> Iterator[RenderableType]:
 
 
 def _both(nbytes: int) -> str:
-    return f"{size(nbytes)} ({format_gigabytes(nbytes)})"
+    exact = nbytes < 10_000_000
+    return f"{size(nbytes)} ({f'{nbytes:,} B' if exact else format_gigabytes(nbytes)})"
 
 
 def _gb(nbytes: int | None) -> str:

@@ -35,6 +35,7 @@ readme: environment
 
 lab: environment
 	@$(BIN)/python -m tools.lab
+	@$(BIN)/python -m tools.article
 
 clean:
 	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache

@@ -2,8 +2,8 @@
 
 make lab
 
-samples/results.json holds the tables as data, samples/RESULTS.md as text; docs/article.md, which
-cites them, is made anew as well.
+samples/results.json holds the tables as data, samples/RESULTS.md as text. `python -m tools.article`
+then cites them in docs/article.md.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ SCRIPTS = (
 
 def main() -> int:
     results = {script: run(script) for script in SCRIPTS}
-    told = {"machine": machine(), "results": results}
-    DATA.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    told = json.dumps({"results": results}, indent=1, ensure_ascii=False)
+    DATA.write_text(told + "\n", "utf-8")
     known = {script: read(result) for script, result in results.items()}
-    TEXT.write_text(document(known, told["machine"]), "utf-8")
+    TEXT.write_text(document(known, machine()), "utf-8")
     wrong = [row.claim for result in known.values() for row in result.rows if not row.holds]
     print(*(f"does not hold: {claim}" for claim in wrong), sep="\n", file=sys.stderr)
     return 1 if wrong else 0
@@ -60,7 +60,9 @@ def run(script: str) -> dict[str, Any]:
     begun, file = time.monotonic(), ROOT / "samples" / f".{script}.json"
     command = [sys.executable, "-m", f"samples.lab.{script}", "--json", str(file)]
     try:
-        subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        if ended.returncode:
+            sys.exit(f"{ended.stderr}\n{script} ended with {ended.returncode}")
         found: dict[str, Any] = json.loads(file.read_text("utf-8"))
     finally:
         file.unlink(missing_ok=True)
@@ -87,9 +89,9 @@ def document(results: Mapping[str, Result], machine: str) -> str:
 
 HEAD = """# The lab: every system of the article, run
 
-Made by `make lab`; not to be edited by hand. Measured on {machine}. `computed` marks what this
-machine cannot run: the same formulas, at the article's sizes. An error of 0 is an exact match, to
-the byte where bytes are counted.
+Made by `make lab`; not to be edited by hand. Measured on {machine}. `computed` marks what
+this machine cannot run: the same formulas, at the article's sizes. An error of 0 is an exact match,
+to the byte where bytes are counted.
 """
 
 

@@ -5,13 +5,14 @@ python -m samples.lab.batching
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 import torch
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 import memprof
+from memprof.estimate.run_parts import Request as EstimatedRequest
+from memprof.estimate.serving import continuous_batching, static_batching
 from samples.lab.recorded import after_calls
 from samples.lab.serving import BYTES_PER_TOKEN, GREEDY, Request, model, serve, stream
 from samples.lab.table import Result, Row, main
@@ -33,7 +34,8 @@ def measure(quick: bool) -> Result:
     groups = [requests[at : at + AT_ONCE] for at in range(0, len(requests), AT_ONCE)]
     static = [generate(group) for group in groups]
     continuous = serve(requests, PAGING).calls
-    waited, joined = sum(map(longest, groups)), makespan([each.new for each in requests])
+    told = [EstimatedRequest(len(each.prompt), each.new) for each in requests]
+    waited, joined = static_batching(told, AT_ONCE).steps, continuous_batching(told, AT_ONCE).steps
     held = [cached for call in continuous for cached in call.tokens]
     reserved = AT_ONCE * (max(len(each.prompt) for each in groups[0]) + longest(groups[0]) - 1)
     rows = [
@@ -97,14 +99,6 @@ def generate(group: Sequence[Request]) -> list[int]:
 
 def longest(group: Sequence[Request]) -> int:
     return max(request.new for request in group)
-
-
-def makespan(lengths: Sequence[int]) -> int:
-    """When the last answer ends, each begun on the place that is free first."""
-    free = [0] * AT_ONCE
-    for length in lengths:
-        heapq.heapreplace(free, free[0] + length)
-    return max(free)
 
 
 def live_tokens(requests: Sequence[Request]) -> float:

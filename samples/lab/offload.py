@@ -20,6 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import memprof
 from memprof.api import Tracing
 from memprof.estimate import RunSpec, hardware
+from memprof.estimate.offload import offload
 from samples.lab.recorded import after_calls
 from samples.lab.table import Result, Row, main
 
@@ -100,14 +101,18 @@ def largest(model: LlamaForCausalLM) -> int:
 def computed() -> Iterator[Row]:
     model = memprof.estimate("llama-3-70b", RunSpec("decode", dtype="fp16")).model
     layer = sum(each.nbytes for each in model.parameters if ".layers.0." in each.name)
-    ends = sum(each.nbytes for each in model.parameters if ".layers." not in each.name)
+    two = offload(model, 2, buffers=0)
     yield Row("2 of 80 layers, of 10–15 GB", f"2 × {layer:,} B", 2 * layer)
-    yield Row("(none of embedding, head and norm)", "what belongs to no layer", ends)
-    yield Row("remaining 78 layers = 130 GB", f"78 × {layer:,} B", 78 * layer)
+    yield Row(
+        "(none of embedding, head and norm)",
+        "what belongs to no layer",
+        two.device_bytes - 2 * layer,
+    )
+    yield Row("remaining 78 layers = 130 GB", f"78 × {layer:,} B", two.host_bytes)
     yield Row(
         "enables 70B on a 24 GB GPU: (none of its time)",
         f"80 × {layer:,} B / 64 GB/s of PCIe 5.0 x16, for every token",
-        80 * layer / hardware("h100").host_link,
+        offload(model, 0).seconds(hardware("h100").host_link),
         unit="s",
     )
 

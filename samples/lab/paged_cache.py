@@ -6,13 +6,16 @@ python -m samples.lab.paged_cache
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import mean
 
 import torch
 from transformers import StaticCache
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 import memprof
+from memprof.estimate.run_parts import Request as EstimatedRequest
+from memprof.estimate.serving import contiguous as estimate_contiguous
+from memprof.estimate.serving import expected_page_waste
+from memprof.estimate.serving import paged as estimate_paged
 from samples.lab.recorded import highest
 from samples.lab.serving import BYTES_PER_TOKEN, CONFIG, Request, Served, model, serve, stream
 from samples.lab.table import Result, Row, main
@@ -49,6 +52,7 @@ def paging(*, sharing: bool) -> ContinuousBatchingConfig:
 
 def paged(served: Served) -> Iterator[Row]:
     page_bytes, full = PAGE * BYTES_PER_TOKEN, served.fullest
+    now, wasted = estimate_paged(at_once(full.tokens), PAGE), expected_page_waste(PAGE)
     yield Row(
         "(none: the pool)",
         f"({BLOCKS} blocks + {TRASH}) × {PAGE} tokens × {BYTES_PER_TOKEN:,} B",
@@ -57,16 +61,16 @@ def paged(served: Served) -> Iterator[Row]:
     )
     yield Row(
         "PagedAttention: allocates pages on demand",
-        f"⌈tokens / {PAGE}⌉ of {len(full.tokens)} requests × {page_bytes:,} B, at its fullest",
-        pages(full.tokens) * page_bytes,
+        f"{now.formula} × {BYTES_PER_TOKEN:,} B, of {len(full.tokens)} requests at the fullest",
+        now.bytes(BYTES_PER_TOKEN),
         full.blocks * page_bytes,
     )
     held = [sum(call.tokens) for call in served.calls]
     length = sum(held) / sum(len(call.tokens) for call in served.calls)
     yield Row(
         "5–10% fragmentation",
-        f"{(PAGE - 1) / 2} / (n + {(PAGE - 1) / 2}) at n = {length:.0f} tokens a request",
-        100 * (PAGE - 1) / 2 / (length + (PAGE - 1) / 2),
+        f"{wasted} / (n + {wasted}) at n = {length:.0f} tokens a request",
+        100 * wasted / (length + wasted),
         100 * (1 - sum(held) / sum(call.blocks * PAGE for call in served.calls)),
         unit="%",
         within=0.1,
@@ -78,17 +82,18 @@ def contiguous(requests: Sequence[Request]) -> Iterator[Row]:
     first = requests[:AT_ONCE]
     longest = max(request.cached for request in requests)
     reserved = reservation(len(first), longest)
+    told = estimate_contiguous(at_once([request.cached for request in first]), longest)
     yield Row(
         "Traditional: pre-allocates max sequence length per request",
-        f"{len(first)} requests × {longest} tokens × {BYTES_PER_TOKEN:,} B + 4 counters × 8 B",
-        len(first) * longest * BYTES_PER_TOKEN + 4 * 8,
+        f"{told.formula} × {BYTES_PER_TOKEN:,} B + 4 counters × 8 B",
+        told.bytes(BYTES_PER_TOKEN) + 4 * 8,
         reserved,
     )
     used = sum(request.cached for request in first) * BYTES_PER_TOKEN
     yield Row(
         "30–50% memory fragmentation is common",
         f"1 - mean length / longest, at the end of {len(first)} requests",
-        100 * (1 - mean(request.cached for request in first) / longest),
+        100 * told.waste,
         100 * (1 - used / reserved),
         unit="%",
         within=0.001,
@@ -107,18 +112,20 @@ def shared(requests: Sequence[Request]) -> Iterator[Row]:
     served, page_bytes = serve(requests, paging(sharing=True)), PAGE * BYTES_PER_TOKEN
     later = [call for call in served.calls[1:] if len(call.tokens) == AT_ONCE]
     full = max(later, key=lambda call: sum(call.tokens))
-    prefix = PREFIX // PAGE
+    told = estimate_paged(at_once(full.tokens), PAGE, PREFIX)
+    alone = estimate_paged(at_once(full.tokens), PAGE)
     yield Row(
         "supports prefix caching (common prompt reuse)",
-        f"({prefix} pages once + ⌈tokens / {PAGE}⌉ - {prefix} of {AT_ONCE} requests) "
-        f"× {page_bytes:,} B, where {pages(full.tokens)} pages would be needed",
-        (prefix + pages(full.tokens) - AT_ONCE * prefix) * page_bytes,
+        f"({told.formula}) × {BYTES_PER_TOKEN:,} B, where {alone.reserved // PAGE} pages would be "
+        "needed without",
+        told.bytes(BYTES_PER_TOKEN),
         full.blocks * page_bytes,
     )
 
 
-def pages(tokens: Sequence[int]) -> int:
-    return sum(-(-length // PAGE) for length in tokens)
+def at_once(tokens: Sequence[int]) -> list[EstimatedRequest]:
+    """Requests that have so many tokens in the cache."""
+    return [EstimatedRequest(length - 1, 1) for length in tokens]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import memprof
 from memprof.estimate import RunSpec
+from memprof.estimate.speculation import accepted_tokens, speculation
 from samples.lab.recorded import highest
 from samples.lab.table import Result, Row, main
 from samples.lab.traffic import Traffic
@@ -66,7 +67,7 @@ def measure(quick: bool) -> Result:
         Row(
             "verifies all 4 in one forward pass",
             f"1 + α + … + α^{GUESSES} tokens a pass at α = {alpha:.2f} seen",
-            expected(alpha),
+            accepted_tokens(alpha, GUESSES),
             sum(both.kept) / len(both.kept),
             unit="tokens",
             within=None,
@@ -178,19 +179,14 @@ def acceptance(kept: list[int]) -> float:
     return right / (right + wrong)
 
 
-def expected(alpha: float) -> float:
-    """Tokens of a pass if each guess is right with the same chance, whatever the others are."""
-    return sum(alpha**guess for guess in range(GUESSES + 1))
-
-
 def computed() -> Iterator[Row]:
     yield Row("4 speculative tokens: 35.5 GB", "(140 + 2) GB / 4", 142e9 / 4)
     for alpha in (0.6, 0.8, 1.0):
-        each = expected(alpha)
+        told = speculation(target=140 * 10**9, draft=2 * 10**9, proposals=GUESSES, acceptance=alpha)
         yield Row(
             f"(none of α = {alpha})",
-            f"(140 + 4 × 2) GB / {each:.3g} tokens a pass",
-            (140e9 + GUESSES * 2e9) / each,
+            f"(140 + {GUESSES} × 2) GB / {told.tokens_per_round:.3g} tokens a pass",
+            told.bytes_per_token,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memprof.estimate import hardware
+from memprof.estimate.offload import offload
 from tools.article.claim import Claim, Evidence, Value, Verdict
 from tools.article.models import GB, LENGTH, cache_per_token, decode, h100, split
 
@@ -57,7 +58,7 @@ def of_levels() -> list[Claim]:
 def of_offload() -> Claim:
     model = decode("llama-3-70b").model
     layer = sum(each.nbytes for each in model.parameters if ".layers.0." in each.name) / GB
-    ends = sum(each.nbytes for each in model.parameters if ".layers." not in each.name) / GB
+    two, none = offload(model, 2, buffers=0), offload(model, 0)
     cached = cache_per_token() * LENGTH / GB
     return Claim(
         28,
@@ -65,13 +66,11 @@ def of_offload() -> Claim:
         "layers × bytes of one; embedding, norm and head; 327,680 B × 4096 tokens; all / link",
         (
             Value("2 layers", 2 * layer, "GB"),
-            Value("embedding and head", ends, "GB"),
+            Value("embedding and head", two.device_bytes / GB - 2 * layer, "GB"),
             Value("cache of a sequence", cached, "GB"),
-            Value("78 layers", 78 * layer, "GB"),
-            Value("a token, H100", 80 * layer * GB / (h100().host_link or 1), "s"),
-            Value(
-                "a token, RTX 4090", 80 * layer * GB / (hardware("rtx-4090").host_link or 1), "s"
-            ),
+            Value("78 layers", two.host_bytes / GB, "GB"),
+            Value("a token, H100", none.seconds(h100().host_link or 1), "s"),
+            Value("a token, RTX 4090", none.seconds(hardware("rtx-4090").host_link or 1), "s"),
         ),
         Verdict.OPEN,
         "Plausible with a few sequences. Not said: every token waits for all layers to come over "

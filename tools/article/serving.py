@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from memprof.estimate.experts import read_bytes, touched_experts
+from memprof.estimate.serving import expected_page_waste
+from memprof.estimate.speculation import Speculation, speculation
 from tools.article.claim import Claim, Evidence, Value, Verdict
 from tools.article.models import GB, decode, weights
 
 PAGE, GUESSES = 16, 4
-TARGET, DRAFT = 140.0, 2.0  # GB
+TARGET, DRAFT = 140 * 10**9, 2 * 10**9  # bytes
 
 
 def claims() -> list[Claim]:
@@ -15,7 +17,7 @@ def claims() -> list[Claim]:
 
 
 def of_pages() -> list[Claim]:
-    wasted = (PAGE - 1) / 2
+    wasted = expected_page_waste(PAGE)
     return [
         Claim(
             18,
@@ -41,8 +43,7 @@ def of_pages() -> list[Claim]:
 
 
 def of_speed() -> list[Claim]:
-    passes = {alpha: expected(alpha) for alpha in (0.6, 0.8, 1.0)}
-    per_token = {alpha: (TARGET + GUESSES * DRAFT) / each for alpha, each in passes.items()}
+    told = {alpha: at_acceptance(alpha) for alpha in (0.6, 0.8, 1.0)}
     return [
         Claim(
             20,
@@ -58,12 +59,12 @@ def of_speed() -> list[Claim]:
             "“Memory per verified token: (140 GB + 2 GB) / 4 = 35.5 GB, 4x reduction”",
             "(target + 4 × draft) / (1 + α + … + α⁴): a pass adds the right guesses and one token",
             (
-                Value("the article's", (TARGET + DRAFT) / GUESSES, "GB"),
-                *(Value(f"α = {alpha}", nbytes, "GB") for alpha, nbytes in per_token.items()),
+                Value("the article's", (TARGET + DRAFT) / GUESSES / GB, "GB"),
                 *(
-                    Value(f"α = {alpha}", TARGET / nbytes, "x")
-                    for alpha, nbytes in per_token.items()
+                    Value(f"α = {alpha}", each.bytes_per_token / GB, "GB")
+                    for alpha, each in told.items()
                 ),
+                *(Value(f"α = {alpha}", each.gain, "x") for alpha, each in told.items()),
             ),
             Verdict.OPEN,
             "Between what 80 % and what all guesses right would give, stated as a fact: the draft "
@@ -74,9 +75,8 @@ def of_speed() -> list[Claim]:
     ]
 
 
-def expected(alpha: float) -> float:
-    """Tokens of a pass if every guess is right with the same chance."""
-    return sum(alpha**guess for guess in range(GUESSES + 1))
+def at_acceptance(alpha: float) -> Speculation:
+    return speculation(target=TARGET, draft=DRAFT, proposals=GUESSES, acceptance=alpha)
 
 
 def of_experts() -> list[Claim]:

@@ -13,6 +13,7 @@ from memprof.estimate.quantized import FORMATS, format_name, is_quantised
 from memprof.estimate.shapes import parameter_shapes
 
 Config = Mapping[str, Any]
+_COMPUTED = ("float64", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,16 @@ class ModelSpec:
 
     @property
     def dtype(self) -> str:
-        """The dtype that most parameter bytes have; "" where the parameters are not known."""
+        """The dtype it computes in: what most parameters have; "" where these are not known.
+
+        Integers and floats of less than 16 bits are only stored so, and do not count where there
+        is another.
+        """
         held: dict[str, int] = {}
         for tensor in self.parameters:
             held[tensor.dtype] = held.get(tensor.dtype, 0) + tensor.nbytes
-        return max(held, key=lambda name: held[name], default="")
+        plain = {name: nbytes for name, nbytes in held.items() if name in _COMPUTED}
+        return max(plain or held, key=lambda name: held[name], default="")
 
     def unique_parameters(self, device: str | None = None) -> list[TensorSpec]:
         """Parameters with a storage of their own, tied ones once, on one device or on all."""

@@ -80,7 +80,10 @@ def check(model: ModelSpec, parallel: Parallelism) -> None:
         ("experts", experts if parallel.ep > 1 else None, parallel.ep),
     ):
         if number is not None and number % by:
-            raise UsageError(f"{number} {what} cannot be split evenly among {by} devices")
+            dividing = ", ".join(str(each) for each in range(1, number + 1) if number % each == 0)
+            raise UsageError(
+                f"{number} {what} cannot be split evenly among {by} devices: choose {dividing}"
+            )
     if parallel.ep > 1 and experts is None:
         raise UsageError(f"ep is {parallel.ep}, and the model has no experts")
     if keys is not None and keys % parallel.tp and parallel.tp % keys:

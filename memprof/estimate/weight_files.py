@@ -89,7 +89,7 @@ def _gguf_tensor(row: Any, storage: int) -> TensorSpec:
     return TensorSpec(
         name=str(row.name),
         shape=shape,
-        dtype=plain or "uint8",
+        dtype=plain or "float16",
         device="cpu",
         requires_grad=False,
         storage=storage,

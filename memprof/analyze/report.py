@@ -114,6 +114,7 @@ def _group(group: TensorGroup) -> dict[str, Any]:
         "stack": example.stack,
         "rule": example.rule,
         "phase": example.phase,
+        "streams": list(example.streams),
     }
 
 

@@ -24,10 +24,11 @@ class CudaMemory:
         self._rows = journal.tables["samples"].add
         self._number = journal.strings.number
         self._devices = 0
+        self._possible = torch._C._has_cuda
 
     def sample(self) -> None:
         """Notes the statistics of this moment."""
-        if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        if not (self._possible and torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]
             return
         if not self._devices:
             self._devices = torch.cuda.device_count()

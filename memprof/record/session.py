@@ -41,6 +41,7 @@ from memprof.record.recorders import Choice, choose
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.self_check import SelfCheck
 from memprof.record.storages import LABEL
+from memprof.record.streams import RecordedStreams
 from memprof.record.views import Views
 from memprof.trace import CATEGORIES
 
@@ -106,7 +107,9 @@ class Session:
         roots = self._roots = RootCalls(
             storages, scopes, self._parameters, self._caches, views, facts, paths, guard
         )
-        self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
+        self._calls = ModuleCalls(
+            scopes, paths, guard, roots.called, roots.returned, *recorder.inner_calls
+        )
         self._self_check: SelfCheck | None = None
         if options.self_check:
             self._self_check = SelfCheck(
@@ -114,6 +117,7 @@ class Session:
             )
             self._calls.root_returned = guard(self._self_check.root_returned)
         self._communication = Communication(storages, scopes, journal.strings.number, guard)
+        self._streams = RecordedStreams(storages, journal, guard)
         sharded = ShardedWeights(storages, scopes, facts, guard, patches)
         watched = {
             CACHE_MODULE: guard(self._caches.install),
@@ -148,6 +152,7 @@ class Session:
             self._optimizers,
             self._recomputations,
             self._communication,
+            self._streams,
             self._recorder,
         ):
             part.install(self._patches)

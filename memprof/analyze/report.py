@@ -15,6 +15,7 @@ from memprof.analyze.observer import out_of_place_sums
 from memprof.analyze.phases import end_ns, seconds
 from memprof.analyze.self_check import self_check
 from memprof.analyze.steps import StepRow, step_table
+from memprof.analyze.trainable import weights_at
 from memprof.analyze.waterfall import waterfall
 from memprof.trace import Trace
 
@@ -73,7 +74,7 @@ def _device(device: DeviceAnalysis, top: int, depth: int) -> dict[str, Any]:
     return {
         "name": about.get("name"),
         "total_bytes": about.get("total_bytes"),
-        "peak": {**_moment(peak), "top": groups},
+        "peak": {**_moment(peak), "top": groups, "weights": asdict(weights_at(trace, peak))},
         "end": _moment(device.end),
         "category_peaks": {
             category: {"bytes": found.bytes, "event": found.event}

@@ -36,7 +36,11 @@ class TensorGroup:
 
 def grouped_top(moment: Moment, count: int) -> list[TensorGroup]:
     """Merges alike tensors alive at a moment and returns the `count` largest groups."""
-    live = moment.live()
+    return grouped(moment.live(), count)
+
+
+def grouped(live: LiveSet, count: int | None = None) -> list[TensorGroup]:
+    """Merges alike tensors and returns the `count` largest groups, or all."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, traits in zip(live.allocations.tolist(), _traits(live), strict=True):
         groups.setdefault(traits, []).append(index)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -192,7 +193,7 @@ class Tracing:
         if self._session is None:
             return self.trace
         self._session.catch_up()
-        return self._load()
+        return replace(self._load(), complete=True)  # nothing is missing but what is to come
 
     def _load(self) -> Trace:
         if self.path is not None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from memprof.errors import UsageError
 from memprof.pytest_plugin.baseline import Baseline, environment
 from memprof.pytest_plugin.checks import Checks
-from memprof.pytest_plugin.options import Settings
 from memprof.pytest_plugin.recording import HOST, Measurement, Recording
 from memprof.pytest_plugin.result import PREFIX, MemoryExceeded, Result, figures_of, text_of
+from memprof.pytest_plugin.settings import Settings
 from memprof.pytest_plugin.verdicts import (
     Verdict,
     as_data,
@@ -52,9 +53,11 @@ class Attempt:
         Raises:
             MemoryExceeded: if it held more than it may, and did not fail anyway.
         """
+        if self.recording.yielded:
+            raise UsageError(
+                "it records itself with memprof.trace(), and one recording runs at a time"
+            )
         measurement = self._measured(finished=error is None)
-        if measurement is None:
-            return
         if error is not None:
             self._fail()
         self._judge(measurement)
@@ -102,9 +105,7 @@ class Attempt:
         properties[:] = [each for each in properties if not each[0].startswith(PREFIX)]
         properties.extend(self.result.properties())
 
-    def _measured(self, *, finished: bool) -> Measurement | None:
-        if not self.recording.runs:
-            return None
+    def _measured(self, *, finished: bool) -> Measurement:
         if self.checks.leaks and finished:
             return self.recording.so_far(self.recording.setup_ns)
         return self.recording.end(finished=finished)

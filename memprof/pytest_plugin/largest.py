@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+from memprof.analyze.analysis import Analysis
 from memprof.analyze.groups import TensorGroup, grouped
 from memprof.analyze.live import LiveSet
 from memprof.pytest_plugin.recording import Measurement
@@ -15,28 +17,45 @@ LARGEST = 5
 def largest(
     measurement: Measurement, device: str, time_ns: int, category: str, *, absolute: bool = False
 ) -> tuple[str, ...]:
-    """The largest tensors at a moment, alike ones on one line; unless `absolute`, the own ones."""
-    if device not in measurement.analysis.devices:
-        return ()
-    live = measurement.analysis.device(device).at_time(time_ns).live()
-    return lines(live.only(category, None if absolute else measurement.begin_ns))
+    """The largest tensors at a moment, of all processes; unless `absolute`, the own ones."""
+    since = None if absolute else measurement.begin_ns
+    found = [*_groups(measurement.analysis, device, time_ns, category, since)]
+    for child in measurement.children:
+        groups = _groups(child, device, time_ns, category, measurement.begin_ns)
+        found += [(group, f"process {child.trace.header.get('pid')}") for group, _ in groups]
+    found.sort(key=lambda each: -each[0].bytes)
+    return _written(found[:LARGEST])
 
 
 def lines(live: LiveSet) -> tuple[str, ...]:
     """The largest tensors of a live set: bytes, category, name, dtype and shape, line of code."""
-    groups = grouped(live, LARGEST)
-    width = max((len(format_bytes(group.bytes)) for group in groups), default=0)
-    return tuple(_line(group, width) for group in groups)
+    return _written([(group, "") for group in grouped(live, LARGEST)])
 
 
-def _line(group: TensorGroup, width: int) -> str:
+def _groups(
+    analysis: Analysis, device: str, time_ns: int, category: str, since: int | None
+) -> Iterator[tuple[TensorGroup, str]]:
+    if device in analysis.devices:
+        live = analysis.device(device).at_time(time_ns).live().only(category, since)
+        yield from ((group, "") for group in grouped(live, LARGEST))
+
+
+def _written(groups: Sequence[tuple[TensorGroup, str]]) -> tuple[str, ...]:
+    width = max((len(format_bytes(group.bytes)) for group, _ in groups), default=0)
+    return tuple(
+        f"{format_bytes(group.bytes):>{width}}  " + "  ".join(filter(None, _parts(group, process)))
+        for group, process in groups
+    )
+
+
+def _parts(group: TensorGroup, process: str) -> tuple[str, ...]:
     op = group.op.removeprefix("aten::").removeprefix("aten.").removesuffix(".default")
     maker = f"{group.module} {op}".strip()
     activation = group.category == "activations" and group.module
     name = maker if activation else group.name or maker
     alike = f"({group.count} alike)" if group.count > 1 else ""
-    parts = [group.category, name, alike, group.tensor, _place(group.example.stack)]
-    return f"{format_bytes(group.bytes):>{width}}  " + "  ".join(filter(None, parts))
+    place = _place(group.example.stack)
+    return group.category, name, alike, group.tensor, place, process
 
 
 def _place(stack: list[str]) -> str:

@@ -23,10 +23,9 @@ from memprof.pytest_plugin.checks import (
     size,
 )
 from memprof.pytest_plugin.checks import tolerance as read_tolerance
-from memprof.pytest_plugin.options import Settings
+from memprof.pytest_plugin.settings import Settings
 
 CEILING, ESTIMATE, LEAK = "memory_ceiling", "memory_matches_estimate", "memory_leak"
-NAMES: Final = (CEILING, ESTIMATE, LEAK)
 _NOT_GIVEN: Final = object()
 
 
@@ -71,16 +70,6 @@ class Parameters:
             return limit(**{name: self.values[name] for name in names})
         except Exception as error:
             raise UsageError(f"the callable failed: {type(error).__name__}: {error}") from None
-
-
-def asks(item: pytest.Item, settings: Settings) -> bool:
-    """Whether a test is to be measured; looks at its markers and no further."""
-    return (
-        settings.every_test
-        or any(item.get_closest_marker(name) is not None for name in NAMES)
-        or "memprof" in getattr(item, "fixturenames", ())
-        or item.nodeid in settings.known
-    )
 
 
 def checks_of(item: pytest.Item, settings: Settings) -> Checks:

@@ -14,15 +14,15 @@ import pytest
 from _pytest.outcomes import Failed
 
 from memprof.config import read_config
-from memprof.errors import MemprofError
+from memprof.errors import MemprofError, UsageError
 from memprof.pytest_plugin.attempt import Attempt
 from memprof.pytest_plugin.baseline import read_baseline
 from memprof.pytest_plugin.checks import Checks
 from memprof.pytest_plugin.fixture import Memprof
 from memprof.pytest_plugin.markers import make_ceilings, parameters_of
-from memprof.pytest_plugin.options import Settings
 from memprof.pytest_plugin.recording import Recording
 from memprof.pytest_plugin.result import MemoryExceeded, Result, text_of
+from memprof.pytest_plugin.settings import Settings
 from memprof.pytest_plugin.verdicts import as_data
 from memprof.record.settle import why_missing
 
@@ -149,7 +149,8 @@ class Measuring:
 
     def _cannot(self, result: Result, checks: Checks, error: Exception) -> None:
         """What cannot be measured fails where a verdict was asked for, and nowhere else."""
-        text = f"{result.test} cannot be measured: {type(error).__name__}: {error}"
+        kind = "" if isinstance(error, UsageError) else f"{type(error).__name__}: "
+        text = f"{result.test} cannot be measured: {kind}{error}"
         result.notes.append(text)
         if checks:
             raise NotMeasured(text) from error

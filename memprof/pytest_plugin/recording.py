@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,8 @@ from memprof.analyze import Analysis, analyze
 from memprof.analyze.span import Span, span
 from memprof.api import Tracing, trace
 from memprof.pytest_plugin.children import Children
+from memprof.record.patches import Patches
+from memprof.record.session import Session
 from memprof.record.settle import settle
 from memprof.trace import load
 
@@ -79,14 +81,17 @@ class Recording:
         setup_ns: since when the test's own fixtures are made; those of a wider scope are not its
             own.
         body_ns: since when the test itself runs.
+        yielded: whether the test began a recording of its own, which ended this one.
     """
 
     path: Path
     config: Config
     setup_ns: int = 0
     body_ns: int = 0
+    yielded: bool = False
     _tracing: Tracing | None = None
     _children: Children = field(default_factory=Children)
+    _patches: Patches = field(default_factory=Patches)
 
     def begin(self) -> None:
         """Begins to record, with the devices at rest.
@@ -107,6 +112,7 @@ class Recording:
         tracing.__enter__()
         self._tracing, self.path = tracing, tracing.path or self.path
         self._children.watch(self.path)
+        self._patches.replace(Session, "start", self._yields)
         self.setup_ns = self.body_ns = now_ns()
 
     def shared_fixture_made(self) -> None:
@@ -135,16 +141,30 @@ class Recording:
         tracing, self._tracing = self._tracing, None
         settle()
         end_ns = now_ns()
-        self._children.leave()
+        self._leave()
         tracing.__exit__(None, None, None)
         return self._measurement(tracing.analysis, self.setup_ns, end_ns, finished)
+
+    def _yields(self, start: Callable[[Session], None]) -> Callable[[Session], None]:
+        """A test may record itself: then this recording ends, as there is one at a time."""
+
+        def started(session: Session) -> None:
+            self.yielded = True
+            self.stop()
+            start(session)
+
+        return started
 
     def stop(self) -> None:
         """Ends the recording if it runs."""
         if self._tracing is not None:
             tracing, self._tracing = self._tracing, None
-            self._children.leave()
+            self._leave()
             tracing.__exit__(None, None, None)
+
+    def _leave(self) -> None:
+        self._children.leave()
+        self._patches.undo()
 
     @property
     def runs(self) -> bool:

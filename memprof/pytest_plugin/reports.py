@@ -10,7 +10,7 @@ import pytest
 
 import memprof
 from memprof.pytest_plugin.baseline import figures_of, read_baseline
-from memprof.pytest_plugin.options import Settings
+from memprof.pytest_plugin.settings import Settings
 from memprof.units import format_bytes
 
 SCHEMA: Final = 1
@@ -26,12 +26,9 @@ class Reporting:
         self._settings = settings
         self._results: dict[str, dict[str, Any]] = {}
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def keep(self, report: Any) -> None:
         """Keeps the latest word on each test."""
-        told = getattr(report, "memprof", None)
-        if told is None:
-            return
-        known = self._results.get(report.nodeid, {})
+        told, known = report.memprof, self._results.get(report.nodeid, {})
         failed = report.failed or (report.when == "teardown" and known.get("outcome") == "failed")
         outcome = "failed" if failed else "skipped" if report.skipped else "passed"
         if report.when == "teardown" and not failed:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -187,12 +188,18 @@ class Tracing:
             self._trace = self._load()
         return self._trace
 
+    def so_far(self) -> Trace:
+        """What has been recorded up to now; the recording goes on."""
+        if self._session is None:
+            return self.trace
+        self._session.catch_up()
+        return replace(self._load(), complete=True)  # nothing is missing but what is to come
+
     def _load(self) -> Trace:
         if self.path is not None:
             return load(self.path)
         assert isinstance(self._sink, io.BytesIO)
-        self._sink.seek(0)
-        return read(self._sink)
+        return read(io.BytesIO(self._sink.getvalue()))
 
     @property
     def analysis(self) -> Analysis:

@@ -40,6 +40,7 @@ def trace(
     stack_bytes: int | str | None = None,
     detail: str | None = None,
     self_check: bool = False,
+    nvtx: bool | None = None,
 ) -> Tracing:
     """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
 
@@ -56,6 +57,8 @@ def trace(
             in the working directory's pyproject.toml says, else "auto", "64 KiB" and "modules".
         self_check: pause the recording for five of the first nine steps, and say whether steps
             without it allocate the same as steps with it.
+        nvtx: make NVTX ranges of phases, steps and modules though nothing says that a tool
+            listens; where one does they are made anyway. Read from the settings as well.
 
     Returns:
         a context manager and decorator; after the block its `trace`, `analysis`, `peak()` and
@@ -71,8 +74,9 @@ def trace(
     chosen = config.recorder if recorder is None else checked_recorder(recorder)
     kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
     noted = config.detail if detail is None else checked_detail(detail)
+    ranges = config.nvtx if nvtx is None else nvtx
     path = None if output is None else Path(output)
-    return Tracing(path, chosen, force, kept, noted, self_check=self_check)
+    return Tracing(path, chosen, force, kept, noted, self_check=self_check, nvtx=ranges)
 
 
 def _announce(text: str) -> None:
@@ -96,6 +100,7 @@ class Tracing:
         detail: str,
         *,
         self_check: bool = False,
+        nvtx: bool = False,
     ) -> None:
         self.path = path
         self._recorder = recorder
@@ -103,6 +108,7 @@ class Tracing:
         self._stack_bytes = stack_bytes
         self._detail = detail
         self._self_check = self_check
+        self._nvtx = nvtx
         self.quiet = False
         self._session: Session | None = None
         self._sink: BinaryIO | None = None
@@ -118,7 +124,12 @@ class Tracing:
         self._sink = self._open()
         try:
             options = Options(
-                self._recorder, self._stack_bytes, self._detail, _announce, self._self_check
+                recorder=self._recorder,
+                stack_bytes=self._stack_bytes,
+                detail=self._detail,
+                announce=_announce,
+                self_check=self._self_check,
+                nvtx=self._nvtx,
             )
             self._session = Session(self._sink, options)
             self._session.start()

@@ -28,12 +28,14 @@ class Config:
         stack_bytes: allocations of at least this many bytes keep their Python stack.
         detail: one of `DETAILS`.
         color: one of `COLORS`.
+        nvtx: make NVTX ranges though nothing says that a tool listens.
     """
 
     recorder: str = "auto"
     stack_bytes: int = 64 << 10
     detail: str = "modules"
     color: str = "auto"
+    nvtx: bool = False
 
 
 def read_config(folder: Path | None = None) -> Config:
@@ -94,6 +96,8 @@ def _checked(table: object) -> dict[str, Any]:
         _one_of("color", settings["color"], COLORS)
     if "stack_bytes" in settings:
         settings["stack_bytes"] = _size(settings["stack_bytes"])
+    if not isinstance(settings.get("nvtx", False), bool):
+        raise UsageError(f"nvtx {settings['nvtx']!r} is neither true nor false")
     return settings
 
 

@@ -72,6 +72,7 @@ class Recording:
                 stack_bytes=config.stack_bytes,
                 detail=config.detail,
                 self_check=self._self_check,
+                nvtx=config.nvtx,
             )
             tracing.quiet = self._quiet
             tracing.__enter__()

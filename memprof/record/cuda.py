@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 
-from memprof.record.journal import Journal, now_ns
+from memprof.record.journal import Journal
 from memprof.record.segments import free_blocks
 
 _STATISTICS: Final = (
@@ -26,8 +26,6 @@ class CudaMemory:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._rows = journal.tables["samples"].add
-        self._number = journal.strings.number
         self._devices = 0
         self._blocks_due = 0.0
 
@@ -40,7 +38,8 @@ class CudaMemory:
             self._journal.fact("devices", cuda_devices())
         for index in range(self._devices):
             statistics = torch._C._cuda_memoryStats(index)
-            self._note(index, {n: statistics[n]["all"]["current"] for n in _STATISTICS})
+            values = {name: statistics[name]["all"]["current"] for name in _STATISTICS}
+            self._journal.sample(values, f"cuda:{index}")
 
     def sample_with_blocks(self) -> None:
         """Notes the statistics and, as often as it is cheap, what lies free in which blocks."""
@@ -55,7 +54,7 @@ class CudaMemory:
                 "fragmented_bytes": free.fragmented,
                 "largest_free_bytes": free.largest,
             }
-            self._note(index, values)
+            self._journal.sample(values, f"cuda:{index}")
         ended = time.monotonic()
         self._blocks_due = ended + (ended - begun) / _SHARE
 
@@ -63,11 +62,6 @@ class CudaMemory:
         """Notes all of this moment, at any cost."""
         self._blocks_due = 0.0
         self.sample_with_blocks()
-
-    def _note(self, index: int, values: dict[str, int]) -> None:
-        time_ns = now_ns()
-        for name, value in values.items():
-            self._rows((time_ns, self._number(f"cuda:{index}/{name}"), value))
 
 
 def cuda_devices() -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from memprof.record.journal import Journal, now_ns
+from memprof.record.journal import Journal
 
 _STATM = "/proc/self/statm"
 _ROLLUP = "/proc/self/smaps_rollup"
@@ -21,9 +21,7 @@ class HostMemory:
     """Samples what the system tells without a helper (Linux)."""
 
     def __init__(self, journal: Journal) -> None:
-        self._rows = journal.tables["samples"].add
-        self._number = journal.strings.number
-        self._resident = journal.strings.number("host/rss_bytes")
+        self._note = journal.sample
         self._page = os.sysconf("SC_PAGE_SIZE")
         self._available = Path(_STATM).exists()
         self._group = control_group(_read("/proc/self/cgroup").decode()) if self._available else {}
@@ -33,15 +31,14 @@ class HostMemory:
         """Notes the resident bytes of this moment."""
         if self._available:
             pages = int(_read(_STATM).split()[1])
-            self._rows((now_ns(), self._resident, pages * self._page))
+            self._note({"rss_bytes": pages * self._page}, "host")
 
     def sample_slowly(self) -> None:
         """Notes, once a second, what costs more: the proportional set and the control group."""
         if not self._available or time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _SLOW_SECONDS
-        for name, nbytes in self._measured():
-            self._rows((now_ns(), self._number(f"host/{name}"), nbytes))
+        self._note(dict(self._measured()), "host")
 
     def _measured(self) -> Iterator[tuple[str, int]]:
         if (proportional := _proportional_bytes()) is not None:

@@ -23,6 +23,10 @@ FLUSH_SECONDS = 1.0
 BEAT_SECONDS = 0.05
 
 
+def _unheard(series: str, value: int) -> None:
+    pass
+
+
 class Journal:
     """All tables of one recording, and the thread that carries them to the file.
 
@@ -30,6 +34,7 @@ class Journal:
         tables: pending rows by table name.
         strings: texts by number.
         sources: bring rows from elsewhere into the tables; called at every beat.
+        sampled: is told of every sample: its series and its value.
     """
 
     def __init__(self, sink: BinaryIO, header: Mapping[str, Any]) -> None:
@@ -44,6 +49,7 @@ class Journal:
         self._stopping = threading.Event()
         self._flushed = time.monotonic()
         self.sources: list[Callable[[], None]] = []
+        self.sampled: Callable[[str, int], None] = _unheard
         self._beats: list[Callable[[], None]] = []
         self._thread = threading.Thread(
             target=self._beat, name=f"{OWN_THREADS}journal", daemon=True
@@ -59,6 +65,14 @@ class Journal:
     def ident(self) -> int | None:
         """The writing thread's identity."""
         return self._thread.ident
+
+    def sample(self, values: Mapping[str, int], group: str) -> None:
+        """Notes levels measured now, as the series `<group>/<name>`."""
+        time_ns = now_ns()
+        for name, value in values.items():
+            series = f"{group}/{name}"
+            self.tables["samples"].add((time_ns, self.strings.number(series), value))
+            self.sampled(series, value)
 
     def fact(self, kind: str, value: Mapping[str, Any]) -> None:
         """Notes a fact about the program as a whole."""

@@ -11,6 +11,7 @@ import torch
 from torch.nn.modules import module as torch_module
 
 from memprof.record.guard import Guard
+from memprof.record.nvtx_ranges import NvtxRanges
 from memprof.record.patches import Patches
 from memprof.record.rows import Strings
 from memprof.record.scopes import Scope, Scopes
@@ -146,6 +147,21 @@ class ModuleCalls:
         patches.on_undo(self._close)
         registered = torch_module.register_module_module_registration_hook(self._registered)
         patches.on_undo(registered.remove)
+
+    def show(self, nvtx: NvtxRanges) -> None:
+        """Makes every call of a module a range."""
+        enter, leave, text = self._enter_module, self._leave_module, self._paths.text
+
+        def enter_module(scope: Scope, key: object, module: int) -> None:
+            enter(scope, key, module)
+            nvtx.nest(len(scope.calls), text(module))
+
+        def leave_module(scope: Scope, key: object) -> bool:
+            left = leave(scope, key)
+            nvtx.nest(len(scope.calls))
+            return left
+
+        self._enter_module, self._leave_module = enter_module, leave_module
 
     def _close(self) -> None:
         self._open = False  # a bound method that somebody kept goes straight through

@@ -36,6 +36,7 @@ from memprof.record.labels.parameters import Parameters
 from memprof.record.labels.sharded import ShardedWeights
 from memprof.record.modules import ModuleCalls, Paths
 from memprof.record.nvml.sampler import Sampler
+from memprof.record.nvtx_ranges import NvtxRanges
 from memprof.record.out_of_memory import OutOfMemory
 from memprof.record.patches import Patches
 from memprof.record.recompute import Recomputations
@@ -43,6 +44,7 @@ from memprof.record.recorders import Choice, choose
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.self_check import SelfCheck
 from memprof.record.storages import LABEL
+from memprof.record.user_ranges import UserRanges
 from memprof.record.views import Views
 from memprof.trace import CATEGORIES
 
@@ -71,6 +73,7 @@ class Options:
         detail: "modules", or "ops": the native observer notes the operator of every allocation.
         announce: is told what keeps the program waiting, or is not as was asked for.
         self_check: count what some steps allocate without the recording.
+        nvtx: make NVTX ranges though nothing says that a tool listens.
     """
 
     recorder: str = "auto"
@@ -78,6 +81,7 @@ class Options:
     detail: str = "modules"
     announce: Callable[[str], None] = lambda text: None
     self_check: bool = False
+    nvtx: bool = False
 
 
 def active() -> Session | None:
@@ -95,7 +99,8 @@ class Session:
         patches = self._patches = Patches()
         self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
         self._sampler = Sampler(journal, guard.note, self._host.sample_slowly, cuda_uuids)
-        scopes = self.scopes = Scopes(journal, guard(self._cuda.sample))
+        self._nvtx = NvtxRanges(options.nvtx, self.live_bytes)
+        scopes = self.scopes = Scopes(journal, guard(self._cuda.sample), self._nvtx)
         recorder = self._recorder = choice.make(journal, scopes, guard, options.stack_bytes)
         storages = self.storages = recorder.storages
         facts = self._facts = Facts(journal)
@@ -110,6 +115,10 @@ class Session:
             storages, scopes, self._parameters, self._caches, views, facts, paths, guard
         )
         self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
+        if self._nvtx.on:
+            self._calls.show(self._nvtx)
+            journal.sampled = self._nvtx.count
+        ranges = self._user_ranges = UserRanges(scopes, journal, guard)
         self._out_of_memory = OutOfMemory(
             journal, self._module_at_work, guard(self._cuda.sample_closely)
         )
@@ -127,6 +136,7 @@ class Session:
             CACHE_MODULE: guard(self._caches.install),
             **sharded.watched(),
             **recorder.watched(patches),
+            **ranges.watched(patches),
         }
         self._imports = ImportWatch(watched)
         if choice.fell_back:
@@ -157,6 +167,7 @@ class Session:
             self._recomputations,
             self._communication,
             self._recorder,
+            self._user_ranges,
         ):
             part.install(self._patches)
         interrupts.install(self._patches)

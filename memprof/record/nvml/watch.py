@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
-from memprof.record.journal import Journal, now_ns
+from memprof.record.journal import Journal
 from memprof.record.nvml.devices import Device
 from memprof.record.nvml.library import DeviceGoneError, Library, NoAnswerError, RefusedError
 from memprof.record.nvml.processes import (
@@ -45,7 +45,6 @@ class Watch:
         self.gone = False
         self._library = library
         self._journal = journal
-        self._rows = journal.tables["samples"].add
         self._refused: set[object] = set()
         self._earlier: Before | None = None
         self._how = LISTED
@@ -95,10 +94,7 @@ class Watch:
         return self._note(reading.read(self._library, self.device.handle))
 
     def _note(self, values: Values) -> Values:
-        time_ns = now_ns()
-        for name, value in values.items():
-            series = self._journal.strings.number(f"nvml/{self.device.uuid}/{name}")
-            self._rows((time_ns, series, value))
+        self._journal.sample(values, f"nvml/{self.device.uuid}")
         return values
 
     def _asked(self, what: object, ask: Callable[[], Values]) -> Values:

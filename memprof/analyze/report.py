@@ -17,6 +17,7 @@ from memprof.analyze.out_of_memory import out_of_memory
 from memprof.analyze.phases import end_ns, seconds
 from memprof.analyze.self_check import self_check
 from memprof.analyze.steps import StepRow, step_table
+from memprof.analyze.trainable import weights_at
 from memprof.analyze.waterfall import waterfall
 from memprof.trace import Trace
 
@@ -80,7 +81,7 @@ def _device(device: DeviceAnalysis, top: int, depth: int) -> dict[str, Any]:
     return {
         "name": about.get("name"),
         "total_bytes": about.get("total_bytes"),
-        "peak": {**_moment(peak), "top": groups},
+        "peak": {**_moment(peak), "top": groups, "weights": asdict(weights_at(trace, peak))},
         "end": _moment(device.end),
         "category_peaks": {
             category: {"bytes": found.bytes, "event": found.event}
@@ -121,6 +122,7 @@ def _group(group: TensorGroup) -> dict[str, Any]:
         "stack": example.stack,
         "rule": example.rule,
         "phase": example.phase,
+        "streams": list(example.streams),
     }
 
 

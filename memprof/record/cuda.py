@@ -28,10 +28,11 @@ class CudaMemory:
         self._journal = journal
         self._devices = 0
         self._blocks_due = 0.0
+        self._possible = torch._C._has_cuda
 
     def sample(self) -> None:
         """Notes the statistics of this moment."""
-        if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        if not (self._possible and torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]
             return
         if not self._devices:
             self._devices = torch.cuda.device_count()

@@ -42,8 +42,6 @@ class OutOfMemory:
             },
         )
         self._look()
-        for source in self._journal.sources:
-            source()
         self._journal.flush()
 
     def _is_known(self, error: BaseException) -> bool:

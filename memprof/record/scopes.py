@@ -82,6 +82,7 @@ class Scopes:
         moved: is told the calling thread's module and phase whenever they change, and notes from
             which autograd node on the module is at work.
         turned: is told of every turn of the program's loop, and whether the user declared it.
+        threads: the scope of each thread, by its identity.
         paused: nothing is recorded for now; whatever has a hook lets everything through.
         steps: how many steps have begun.
     """
@@ -97,7 +98,7 @@ class Scopes:
         self._step_rows = journal.tables["steps"].add
         self._sequence_rows = journal.tables["sequences"].add
         self._next_phase = itertools.count(1).__next__
-        self._threads: dict[int, Scope] = {}
+        self.threads: dict[int, Scope] = {}
         self._turn: tuple[int, int] | None = (0, FIRST)
         self._step_phase = 0
         self._turn_with_backward = False
@@ -109,12 +110,12 @@ class Scopes:
     def current(self) -> Scope:
         """The calling thread's scope."""
         ident = threading.get_ident()
-        scope = self._threads.get(ident)
+        scope = self.threads.get(ident)
         return scope if scope is not None else self._meet(ident)
 
     def _meet(self, ident: int) -> Scope:
         self.met()
-        return self._threads.setdefault(ident, Scope(ident))
+        return self.threads.setdefault(ident, Scope(ident))
 
     def place(self, scope: Scope) -> tuple[int, int]:
         """Module and phase of the calling thread, which works for the thread of `scope`.
@@ -124,13 +125,13 @@ class Scopes:
         """
         if threading.get_ident() == scope.thread:
             return scope.module, scope.phase
-        here = self._threads.get(threading.get_ident())
+        here = self.threads.get(threading.get_ident())
         return (here.module, here.phase or scope.phase) if here else (scope.module, scope.phase)
 
     def renew(self) -> Scope:
         """A fresh scope for a thread that begins, whose identity may have been used before."""
         ident = threading.get_ident()
-        scope = self._threads[ident] = Scope(ident)
+        scope = self.threads[ident] = Scope(ident)
         return scope
 
     def _move(self, scope: Scope) -> None:
@@ -201,7 +202,7 @@ class Scopes:
 
     def _close_loading(self, loading: OpenPhase) -> None:
         """Ends it without the program's ranges around what follows, which go on."""
-        for scope in list(self._threads.values()):
+        for scope in list(self.threads.values()):
             if loading in scope.phases:
                 inside = scope.phases[scope.phases.index(loading) + 1 :]
                 self.end(scope, loading)
@@ -302,7 +303,7 @@ class Scopes:
 
     def close(self) -> None:
         """Ends every phase still open."""
-        for scope in list(self._threads.values()):
+        for scope in list(self.threads.values()):
             if scope.phases:
                 self.end(scope, scope.phases[0])
         self._nvtx.end(self._step_range)

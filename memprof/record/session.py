@@ -44,6 +44,7 @@ from memprof.record.recorders import Choice, choose
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.self_check import SelfCheck
 from memprof.record.storages import LABEL
+from memprof.record.streams import RecordedStreams
 from memprof.record.user_ranges import UserRanges
 from memprof.record.views import Views
 from memprof.trace import CATEGORIES
@@ -114,7 +115,9 @@ class Session:
         roots = self._roots = RootCalls(
             storages, scopes, self._parameters, self._caches, views, facts, paths, guard
         )
-        self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
+        self._calls = ModuleCalls(
+            scopes, paths, guard, roots.called, roots.returned, *recorder.inner_calls
+        )
         if self._nvtx.on:
             self._calls.show(self._nvtx)
             journal.sampled = self._nvtx.count
@@ -131,6 +134,7 @@ class Session:
             )
             self._calls.root_returned = guard(self._self_check.root_returned)
         self._communication = Communication(storages, scopes, journal.strings.number, guard)
+        self._streams = RecordedStreams(storages, journal, guard)
         sharded = ShardedWeights(storages, scopes, facts, guard, patches)
         watched = {
             CACHE_MODULE: guard(self._caches.install),
@@ -166,6 +170,7 @@ class Session:
             self._optimizers,
             self._recomputations,
             self._communication,
+            self._streams,
             self._recorder,
             self._user_ranges,
         ):

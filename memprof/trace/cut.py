@@ -8,10 +8,20 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from memprof.trace.document import Allocations, Details, Events, Ints, Labels, Phases, Trace, Views
+from memprof.trace.document import (
+    Allocations,
+    Details,
+    Events,
+    Ints,
+    Labels,
+    Phases,
+    Streams,
+    Trace,
+    Views,
+)
 
 Flags = npt.NDArray[np.bool_]
-OfAllocations = TypeVar("OfAllocations", Labels, Details, Views)
+OfAllocations = TypeVar("OfAllocations", Labels, Details, Streams, Views)
 
 
 def cut(trace: Trace, time_ns: int) -> Trace:
@@ -31,6 +41,7 @@ def cut(trace: Trace, time_ns: int) -> Trace:
         labels=_of_allocations(trace.labels, kept, index),
         details=_of_allocations(trace.details, kept, index),
         views=_of_allocations(trace.views, kept, index),
+        streams=_of_allocations(trace.streams, kept, index),
         phases=_phases(trace.phases, time_ns),
         steps=_rows(trace.steps, trace.steps.begin_ns <= time_ns),
         workspaces=_rows(trace.workspaces, trace.workspaces.time_ns <= time_ns),

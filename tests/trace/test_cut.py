@@ -12,7 +12,7 @@ from memprof.trace import CATEGORIES, Trace
 from memprof.trace.cut import cut
 from tests.trace_builder import TraceBuilder
 
-TABLES = ("allocations", "events", "details", "steps", "workspaces", "samples")
+TABLES = ("allocations", "events", "details", "streams", "steps", "workspaces", "samples")
 
 
 def same_tables(one: Trace, other: Trace) -> list[str]:

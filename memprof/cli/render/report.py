@@ -13,7 +13,14 @@ from memprof.cli.render.driver import driver
 from memprof.cli.render.findings import findings
 from memprof.cli.render.levels import levels
 from memprof.cli.render.parts import heading, indented, next_command
-from memprof.cli.render.peak import category_table, largest, not_estimated, peak_line, unseen
+from memprof.cli.render.peak import (
+    category_table,
+    frozen,
+    largest,
+    not_estimated,
+    peak_line,
+    unseen,
+)
 from memprof.cli.render.run_facts import early_end, remarks, run_line
 from memprof.out_of_memory import lines
 
@@ -60,6 +67,7 @@ def _device(
     yield peak_line(device, name, several=several)
     yield category_table(peak)
     yield from not_estimated(peak)
+    yield from frozen(peak)
     yield from unseen(device)
     yield from levels(device, name)
     yield from largest(peak)

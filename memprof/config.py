@@ -29,6 +29,7 @@ class Config:
         detail: one of `DETAILS`.
         color: one of `COLORS`.
         pytest: options of the pytest plugin, which checks them.
+        nvtx: make NVTX ranges though nothing says that a tool listens.
     """
 
     recorder: str = "auto"
@@ -36,6 +37,7 @@ class Config:
     detail: str = "modules"
     color: str = "auto"
     pytest: Mapping[str, Any] = field(default_factory=dict)
+    nvtx: bool = False
 
 
 def read_config(folder: Path | None = None) -> Config:
@@ -98,6 +100,8 @@ def _checked(table: object) -> dict[str, Any]:
         raise UsageError("pytest: is not a table; write [tool.memprof.pytest]")
     if "stack_bytes" in settings:
         settings["stack_bytes"] = _size(settings["stack_bytes"])
+    if not isinstance(settings.get("nvtx", False), bool):
+        raise UsageError(f"nvtx {settings['nvtx']!r} is neither true nor false")
     return settings
 
 

@@ -17,9 +17,14 @@ from memprof.trace.writer import CHUNK_ROWS
 
 now_ns = time.perf_counter_ns
 
-JOURNAL_THREAD = "memprof-journal"
+#: Names of memprof's own threads begin so.
+OWN_THREADS = "memprof-"
 FLUSH_SECONDS = 1.0
 BEAT_SECONDS = 0.05
+
+
+def _unheard(series: str, value: int) -> None:
+    pass
 
 
 class Source(Protocol):
@@ -39,6 +44,7 @@ class Journal:
         tables: pending rows by table name.
         strings: texts by number.
         sources: whoever has rows elsewhere, which join the tables when these are written.
+        sampled: is told of every sample: its series and its value.
     """
 
     def __init__(self, sink: BinaryIO, header: Mapping[str, Any]) -> None:
@@ -53,8 +59,11 @@ class Journal:
         self._stopping = threading.Event()
         self._flushed = time.monotonic()
         self.sources: list[Source] = []
+        self.sampled: Callable[[str, int], None] = _unheard
         self._beats: list[Callable[[], None]] = []
-        self._thread = threading.Thread(target=self._beat, name=JOURNAL_THREAD, daemon=True)
+        self._thread = threading.Thread(
+            target=self._beat, name=f"{OWN_THREADS}journal", daemon=True
+        )
         self._broken: OSError | None = None
 
     def start(self, *beats: Callable[[], None]) -> None:
@@ -67,6 +76,14 @@ class Journal:
         """The writing thread's identity."""
         return self._thread.ident
 
+    def sample(self, values: Mapping[str, int], group: str) -> None:
+        """Notes levels measured now, as the series `<group>/<name>`."""
+        time_ns = now_ns()
+        for name, value in values.items():
+            series = f"{group}/{name}"
+            self.tables["samples"].add((time_ns, self.strings.number(series), value))
+            self.sampled(series, value)
+
     def fact(self, kind: str, value: Mapping[str, Any]) -> None:
         """Notes a fact about the program as a whole."""
         self._facts.append((kind, now_ns(), value))
@@ -78,7 +95,7 @@ class Journal:
         self._dirty_warnings.add(code)
 
     def flush(self) -> None:
-        """Writes all that happened so far. Keeps quiet where the disk is full: the program goes on."""
+        """Writes all there is so far; keeps quiet where the disk is full: the program goes on."""
         with self._writing:
             self._flushed = time.monotonic()
             for source in self.sources:

@@ -11,6 +11,7 @@ import torch
 from torch.nn.modules import module as torch_module
 
 from memprof.record.guard import Guard
+from memprof.record.nvtx_ranges import NvtxRanges
 from memprof.record.patches import Patches
 from memprof.record.rows import Strings
 from memprof.record.scopes import Scope, Scopes
@@ -37,6 +38,10 @@ def leave_by_python(scope: Scope, module: Module) -> bool:
 
 
 def _unheard(kwargs: dict[str, Any], result: Any) -> None:
+    pass
+
+
+def _untold(error: BaseException) -> None:
     pass
 
 
@@ -160,6 +165,7 @@ class ModuleCalls:
         self._open = True
         self._unrecorded = 0
         self.root_returned: Callable[[dict[str, Any], Any], None] = _unheard
+        self.raised: Callable[[BaseException], None] = _untold
 
     def install(self, patches: Patches) -> None:
         """Wraps the call; undoing `patches` restores it."""
@@ -167,6 +173,23 @@ class ModuleCalls:
         patches.on_undo(self._close)
         registered = torch_module.register_module_module_registration_hook(self._registered)
         patches.on_undo(registered.remove)
+
+    def show(self, nvtx: NvtxRanges) -> None:
+        """Makes every call of a module a range."""
+        enter, leave, text = self._enter_module, self._leave_module, self._paths.text
+
+        def enter_module(scope: Scope, key: object, module: int) -> None:
+            enter(scope, key, module)
+            nvtx.nest(len(scope.calls), text(module))
+
+        def leave_module(scope: Scope, key: object) -> bool:
+            left = leave(scope, key)
+            nvtx.nest(len(scope.calls))
+            return left
+
+        self._enter_module, self._leave_module = enter_module, leave_module
+        self._enter_inner = partial(enter_by_python, {}, {})
+        self._leave_inner = leave_by_python
 
     def _close(self) -> None:
         self._open = False  # a bound method that somebody kept goes straight through
@@ -184,7 +207,8 @@ class ModuleCalls:
             scope = enter_inner(module) or enter(module)
             try:
                 result = call(module, *args, **kwargs)
-            except BaseException:
+            except BaseException as error:
+                self.raised(error)
                 leave(scope, module, args, kwargs, None)
                 raise
             if scope is None or not leave_inner(scope, module):

@@ -36,4 +36,4 @@ class _Unpickler(pickle.Unpickler):
         raise _RefusedError(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> NoReturn:
-        raise _RefusedError("a persistent object")
+        raise _RefusedError(f"a persistent object, {pid!r:.40}")

@@ -19,16 +19,9 @@ from typing import Any, Final, TypeVar
 from memprof.errors import TraceFileError, UsageError
 from memprof.interop.plain_pickle import load_plain
 from memprof.predict.allocator.blocks import DEFAULT_POOL, PoolId
-from memprof.predict.allocator.recording import (
-    ACTIONS,
-    Action,
-    BlockState,
-    Event,
-    Recording,
-    SegmentState,
-    Use,
-)
 from memprof.predict.allocator.settings import AllocatorSettings, recorded_settings
+from memprof.predict.allocator.states import BlockState, SegmentState, Use
+from memprof.predict.replay.recording import ACTIONS, Action, Event, Recording
 
 T = TypeVar("T")
 

@@ -1,21 +1,15 @@
-"""PyTorch's CUDA caching allocator as a model: the same requests give the same addresses.
-
-Reads no file and needs no torch. `CachingAllocator` answers one request at a time, `replay` a
-whole program's; `verify` holds it against a recording of the real one.
-"""
+"""PyTorch's CUDA caching allocator as a model: the same requests give the same addresses."""
 
 from memprof.predict.allocator.allocator import CachingAllocator
-from memprof.predict.allocator.replay import OutOfMemory, ReplayResult, replay
-from memprof.predict.allocator.requests import Requests, requests_of
 from memprof.predict.allocator.settings import AllocatorSettings, parse_settings
+from memprof.predict.allocator.snapshot import segment_map
+from memprof.predict.allocator.states import BlockState, SegmentState
 
 __all__ = [
     "AllocatorSettings",
+    "BlockState",
     "CachingAllocator",
-    "OutOfMemory",
-    "ReplayResult",
-    "Requests",
+    "SegmentState",
     "parse_settings",
-    "replay",
-    "requests_of",
+    "segment_map",
 ]

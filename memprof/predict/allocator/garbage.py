@@ -26,9 +26,7 @@ def _older_than_average(arena: Arena) -> list[Block]:
     """Unused segments whose age, in searches of the arena, is at least the average."""
     unused = [block for pool in arena.in_order() for _, _, block in pool.free if block.is_whole]
     ages = [arena.searches - block.age_base for block in unused]
-    return [
-        block for block, age in zip(unused, ages, strict=True) if age * len(ages) >= sum(ages)
-    ]
+    return [block for block, age in zip(unused, ages, strict=True) if age * len(ages) >= sum(ages)]
 
 
 def release_oversize(

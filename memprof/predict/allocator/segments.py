@@ -63,9 +63,7 @@ class Segments:
         self._device = device
         self._address_space = AMPLE if capacity is None else capacity + capacity // 8
         fraction = settings.memory_fraction
-        self.allowed = (
-            None if fraction is None or capacity is None else int(fraction * capacity)
-        )
+        self.allowed = None if fraction is None or capacity is None else int(fraction * capacity)
 
     def get(self, pool: StreamPool, size: int) -> Block | None:
         """Gets a block of at least `size` bytes, None where the device has none left."""

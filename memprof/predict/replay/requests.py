@@ -11,6 +11,7 @@ from memprof.errors import UsageError
 from memprof.predict.allocator.blocks import PoolId
 from memprof.trace import Trace
 
+
 @dataclass(frozen=True, slots=True)
 class Requests:
     """Births and deaths of allocations, in order.

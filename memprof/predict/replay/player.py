@@ -11,11 +11,11 @@ import numpy.typing as npt
 from memprof.errors import OutOfDeviceMemoryError
 from memprof.predict.allocator.allocator import CachingAllocator
 from memprof.predict.allocator.device import Device
-from memprof.predict.allocator.recording import SegmentState
-from memprof.predict.allocator.requests import Requests
 from memprof.predict.allocator.settings import AllocatorSettings
 from memprof.predict.allocator.sizes import rounded_request, segment_request
-from memprof.predict.allocator.state import restore, segment_map
+from memprof.predict.allocator.snapshot import restore, segment_map
+from memprof.predict.allocator.states import SegmentState
+from memprof.predict.replay.requests import Requests
 
 Ints = npt.NDArray[np.int64]
 

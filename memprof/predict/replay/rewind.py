@@ -3,26 +3,21 @@
 PyTorch keeps the most recent events only, and the state after them. Before an event the state
 differs from that after it in one block or one segment, so that a recording that starts midway says
 as much as a complete one. What an event leaves out is the size of a freed block: it tells only
-how much was requested. The rest follows from the rules of splitting, see `_freed_size`.
+how much was requested. The rest follows from the rules of splitting, see `_widen`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from memprof.errors import TraceFileError
 from memprof.predict.allocator.blocks import DEFAULT_POOL, PoolId
-from memprof.predict.allocator.recording import (
-    Action,
-    BlockState,
-    Event,
-    Recording,
-    SegmentState,
-)
 from memprof.predict.allocator.settings import AllocatorSettings
 from memprof.predict.allocator.sizes import SMALL_REQUEST, SMALL_SEGMENT, rounded_request
+from memprof.predict.allocator.states import BlockState, SegmentState
+from memprof.predict.replay.recording import Action, Event, Recording
 
 
 def state_before(recording: Recording) -> tuple[SegmentState, ...]:
@@ -98,13 +93,17 @@ class _Past:
         found = self._range_at(event.address)
         if found is None or event.address in self._used:
             return False
-        size = self._freed_size(event, found)
+        size = rounded_request(event.size, self._settings)
         if size > self._next_used(event.address, found) - event.address:
             return False
         self._used[event.address] = BlockState(
             event.address, size, event.size, "active_pending_free"
         )
-        insort(self._addresses, event.address)
+        place = bisect_left(self._addresses, event.address)
+        self._addresses.insert(place, event.address)
+        self._widen(event.address, found)
+        if place and self._addresses[place - 1] >= found.address:
+            self._widen(self._addresses[place - 1], found)
         return True
 
     def undo_free_request(self, event: Event) -> bool:
@@ -151,20 +150,21 @@ class _Past:
             _Range(begin, end, model.stream, model.small, model.pool_id, expandable=True)
         )
 
-    def _freed_size(self, event: Event, found: _Range) -> int:
-        """Size of a block of which only the request is known.
+    def _widen(self, address: int, found: _Range) -> None:
+        """Gives a used block what lies behind it and cannot be a free block.
 
-        Rests of at least 512 B of the small pool and of expandable segments become blocks of
-        their own, those of other large blocks only above 1 MiB, and those of oversize blocks
-        never: up to there, what lies free behind the block is a part of it.
+        Of a freed block only the request is known. Where less than a whole block would be left
+        of the block that served it, that was not split: rests of the small pool and of expandable
+        segments are split off from 512 B, those of other large blocks only above 1 MiB, and those
+        of oversize blocks never.
         """
-        size = rounded_request(event.size, self._settings)
         if found.small or self._settings.expandable_segments:
-            return size
-        rest = self._next_used(event.address, found) - event.address - size
+            return
+        block = self._used[address]
+        rest = self._next_used(address + 1, found) - address - block.size
         limit = self._settings.max_split_bytes
-        oversize = limit is not None and size >= limit
-        return size + rest if oversize or 0 < rest <= SMALL_REQUEST else size
+        if rest <= SMALL_REQUEST or (limit is not None and block.size >= limit):
+            self._used[address] = block._replace(size=block.size + rest)
 
     def _range_at(self, address: int) -> _Range | None:
         place = bisect_right(self._begins, address) - 1

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from memprof.predict.allocator.allocator import CachingAllocator
 from memprof.predict.allocator.blocks import DEFAULT_POOL, Arena, Block, PoolId, Reservation
-from memprof.predict.allocator.recording import BlockState, SegmentState, Use
 from memprof.predict.allocator.segments import AMPLE
 from memprof.predict.allocator.sizes import SMALL_SEGMENT, round_up
+from memprof.predict.allocator.states import BlockState, SegmentState, Use
 
 #: Mapped ranges of one stream that are farther apart than this are different segments.
 FARTHEST: int = 8 << 30
@@ -134,7 +134,9 @@ def _reserved(allocator: CachingAllocator, ranges: list[SegmentState]) -> list[B
     """The blocks of an expandable segment, what is not mapped between and behind them too."""
     page = SMALL_SEGMENT if ranges[0].small else allocator.settings.large_segment_bytes
     begin = ranges[0].address
-    end = round_up(ranges[-1].address + ranges[-1].size - begin, page) + begin + round_up(AMPLE, page)
+    end = (
+        round_up(ranges[-1].address + ranges[-1].size - begin, page) + begin + round_up(AMPLE, page)
+    )
     reservation = Reservation(begin, end - begin, page)
     blocks: list[Block] = []
     for state, following in zip(ranges, [*ranges[1:], None], strict=True):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from memprof.predict.allocator.blocks import DEFAULT_POOL, PoolId
-from memprof.predict.allocator.recording import Action, Event, Recording, SegmentState
-from memprof.predict.allocator.requests import Requests
+from memprof.predict.allocator.states import SegmentState
+from memprof.predict.replay.recording import Action, Event, Recording
+from memprof.predict.replay.requests import Requests
 
 _OF_BLOCKS = frozenset({Action.ALLOC, Action.FREE_COMPLETED, Action.OOM})
 _RELEASES = frozenset({Action.SEGMENT_FREE, Action.SEGMENT_UNMAP})
@@ -31,9 +31,7 @@ class RecordedRequests:
     events: Sequence[int]
 
 
-def recorded_requests(
-    recording: Recording, before: tuple[SegmentState, ...]
-) -> RecordedRequests:
+def recorded_requests(recording: Recording, before: tuple[SegmentState, ...]) -> RecordedRequests:
     """Reads the requests of a recording, whose state at its beginning was `before`."""
     reader = _Reader(before)
     for number, event in enumerate(recording.events):

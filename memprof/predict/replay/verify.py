@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from memprof.errors import OutOfDeviceMemoryError
-from memprof.predict.allocator.recorded_device import RecordedDevice
-from memprof.predict.allocator.recorded_requests import RecordedRequests, recorded_requests
-from memprof.predict.allocator.recording import Action, Recording, SegmentState
-from memprof.predict.allocator.replay import Ints, Player, ReplayResult
-from memprof.predict.allocator.requests import Requests
-from memprof.predict.allocator.rewind import state_before
+from memprof.predict.allocator.states import SegmentState
+from memprof.predict.replay.player import Ints, Player, ReplayResult
+from memprof.predict.replay.recorded_device import RecordedDevice
+from memprof.predict.replay.recorded_requests import RecordedRequests, recorded_requests
+from memprof.predict.replay.recording import Action, Recording
+from memprof.predict.replay.requests import Requests
+from memprof.predict.replay.rewind import state_before
 
 #: Mismatches that are told one by one; all are counted.
 TOLD: Final = 20
@@ -69,9 +69,7 @@ def verify(recording: Recording) -> Verification:
     comparison = _Comparison(recording, recorded)
     result = comparison.play(before)
     comparison.compare(before, result)
-    return Verification(
-        before, recorded.requests, result, comparison.count, tuple(comparison.told)
-    )
+    return Verification(before, recorded.requests, result, comparison.count, tuple(comparison.told))
 
 
 class _Comparison:
@@ -158,7 +156,13 @@ def _pieces(segments: Iterable[SegmentState]) -> set[tuple[Any, ...]]:
         for block in state.blocks:
             used = block.use != "inactive"
             found.add(
-                (block.address, "block", block.size, "used" if used else "free", block.requested * used)
+                (
+                    block.address,
+                    "block",
+                    block.size,
+                    "used" if used else "free",
+                    block.requested * used,
+                )
             )
     return found
 

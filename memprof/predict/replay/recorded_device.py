@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from memprof.predict.allocator.device import SimulatedDevice
-from memprof.predict.allocator.recording import Action, Event
+from memprof.predict.replay.recording import Action, Event
 
 #: What the model asks for beside the recording lies here, away from all that was recorded.
 ELSEWHERE = 1 << 50

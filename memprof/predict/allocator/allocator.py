@@ -73,12 +73,23 @@ class CachingAllocator:
             self.uses.complete()
         size = self._rounded.get(nbytes) or self._round(nbytes)
         pool = self._pool(size, stream)
-        block = self._best_fit(pool, size) or self._from_device(pool, size)
+        if self._collects:
+            pool.arena.searches += 1
+        block = self._best_fit(pool, size)
+        if block is None:
+            block = self._from_device(pool, size)
+        else:
+            self.segments.take(block)
         rest = block.size - size
         if rest >= pool.least_rest and size < self._max_split:
             self.segments.put(block.split(size))
         self.hold(block, nbytes)
         return block
+
+    def has_room(self, nbytes: int, stream: int = 0) -> bool:
+        """Whether `malloc` would need nothing of the device."""
+        size = self._round(nbytes)
+        return self._best_fit(self._pool(size, stream), size) is not None
 
     def hold(self, block: Block, nbytes: int) -> None:
         """Notes that a block serves a request of `nbytes` from now on."""
@@ -162,17 +173,11 @@ class CachingAllocator:
         return (self.small if size <= SMALL_REQUEST else self.large).pool(stream)
 
     def _best_fit(self, pool: StreamPool, size: int) -> Block | None:
-        """Takes the smallest free block that holds `size` bytes, of those the lowest."""
-        if self._collects:
-            pool.arena.searches += 1
-        if self.any_block_may_serve:
-            place = bisect_left(pool.free, (size,))
-            block = pool.free[place][2] if place < len(pool.free) else None
-        else:
-            block = restricted_best_fit(pool, size, self.settings)
-        if block is not None:
-            self.segments.take(block)
-        return block
+        """Finds the smallest free block that holds `size` bytes, of those the lowest."""
+        if not self.any_block_may_serve:
+            return restricted_best_fit(pool, size, self.settings)
+        place = bisect_left(pool.free, (size,))
+        return pool.free[place][2] if place < len(pool.free) else None
 
     def _from_device(self, pool: StreamPool, size: int) -> Block:
         """Gets new memory, giving back unused memory where the device has no more."""

@@ -81,7 +81,13 @@ class PrivatePools:
         """Sends all allocations to one pool, or with None to none, until told otherwise."""
         self.capturing = [] if pool_id is None else [(pool_id, None)]
         if pool_id is not None:
-            self.pool(pool_id)
+            self.held(pool_id)
+
+    def held(self, pool_id: PoolId) -> PrivatePool:
+        """The pool of this name, which somebody uses whom nobody saw begin."""
+        pool = self.pool(pool_id)
+        pool.users = max(pool.users, 1)
+        return pool
 
     def pool(self, pool_id: PoolId) -> PrivatePool:
         """The pool of this name, made when it is first asked for."""

@@ -85,7 +85,7 @@ def restore(allocator: CachingAllocator, segments: Sequence[SegmentState]) -> No
 def _new_blocks(allocator: CachingAllocator, state: SegmentState) -> list[Block]:
     """The blocks of a segment, those that are used noted as such."""
     private = state.pool_id != DEFAULT_POOL
-    home = allocator.private.pool(state.pool_id) if private else allocator
+    home = allocator.private.held(state.pool_id) if private else allocator
     pool = (home.small if state.small else home.large).pool(state.stream)
     allocator.segments.count(pool, state.size)
     blocks = []

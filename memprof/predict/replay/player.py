@@ -158,14 +158,27 @@ class Player:
 
     def _allocate(self, place: int, number: int) -> int:
         """Gives the address of an allocation, -1 where it fails."""
+        self._choose_pool(number)
         nbytes, stream = self._requests.nbytes[number], self._requests.stream_of(number)
-        if self._requests.pools:
-            self.allocator.private.only(self._requests.pools.get(number))
         try:
             return self.allocator.malloc(nbytes, stream)
         except OutOfDeviceMemoryError:
             self.failed.append(self._failure(place, nbytes))
             return -1
+
+    def has_room(self, place: int) -> bool:
+        """Whether a request would be served without the device; True for one that is none."""
+        subjects = self._requests.subjects
+        number = subjects[place] if place < len(subjects) else -1
+        if number < 0:
+            return True
+        self._choose_pool(number)
+        nbytes, stream = self._requests.nbytes[number], self._requests.stream_of(number)
+        return self.allocator.has_room(nbytes, stream)
+
+    def _choose_pool(self, number: int) -> None:
+        if self._requests.pools:
+            self.allocator.private.only(self._requests.pools.get(number))
 
     def _failure(self, place: int, nbytes: int) -> OutOfMemory:
         levels, settings = self.allocator.levels, self.allocator.settings

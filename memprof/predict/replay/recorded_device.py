@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from memprof.predict.allocator.device import SimulatedDevice
+from memprof.predict.allocator.states import SegmentState
 from memprof.predict.replay.recording import Action, Event
 
 #: What the model asks for beside the recording lies here, away from all that was recorded.
@@ -17,12 +19,16 @@ class RecordedDevice:
 
     Args:
         differs: is told what the model did and what was recorded instead.
+        held: the segments that the model has already.
     """
 
-    def __init__(self, differs: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, differs: Callable[[str, str], None], held: Iterable[SegmentState] = ()
+    ) -> None:
         self._differs = differs
         self._expected: deque[Event] = deque()
         self._elsewhere = SimulatedDevice(top=ELSEWHERE)
+        self._held = sorted((state.address, state.address + state.size) for state in held)
 
     def expect(self, events: Iterable[Event]) -> None:
         """Takes the events of the device that the next request caused."""
@@ -38,11 +44,21 @@ class RecordedDevice:
         if self._expected and self._expected[0].action in (Action.SEGMENT_FREE, Action.OOM):
             return None
         event = self._next(Action.SEGMENT_ALLOC, nbytes, stream)
-        return self._elsewhere.allocate(nbytes, stream, small) if event is None else event.address
+        if event is None or self._is_held(event.address, nbytes):
+            return self._elsewhere.allocate(nbytes, stream, small)
+        insort(self._held, (event.address, event.address + nbytes))
+        return event.address
 
     def release(self, address: int, nbytes: int, stream: int) -> None:
         """Holds a released segment against the recorded one."""
         self._next(Action.SEGMENT_FREE, nbytes, stream, address)
+        if address < ELSEWHERE // 2:
+            self._held.remove((address, address + nbytes))
+
+    def _is_held(self, address: int, nbytes: int) -> bool:
+        """Whether the model, having missed a release, still holds memory there."""
+        place = bisect_left(self._held, (address + nbytes,))
+        return place > 0 and self._held[place - 1][1] > address
 
     def reserve(self, nbytes: int, stream: int, small: bool) -> int:
         """Gives the address at which pages are mapped next."""

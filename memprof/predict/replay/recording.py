@@ -24,6 +24,15 @@ class Action(IntEnum):
     SEGMENT_UNMAP = 7
 
 
+#: What each event of the device does to the reserved bytes.
+GROWTH: Final = {
+    Action.SEGMENT_ALLOC: 1,
+    Action.SEGMENT_MAP: 1,
+    Action.SEGMENT_FREE: -1,
+    Action.SEGMENT_UNMAP: -1,
+}
+RELEASES: Final = frozenset({Action.SEGMENT_FREE, Action.SEGMENT_UNMAP})
+
 #: By PyTorch's names; what else it records changes nothing.
 ACTIONS: Final = {action.name.lower(): action for action in Action}
 

@@ -11,11 +11,12 @@ import memprof
 from memprof.cli.compare import compare
 from memprof.cli.doctor import doctor
 from memprof.cli.info import info
+from memprof.cli.replay import replay
 from memprof.cli.report import report
 from memprof.cli.run import run
 from memprof.cli.view import view
 
-VERBS = ("run", "report", "compare", "info", "view", "doctor")
+VERBS = ("run", "report", "compare", "info", "view", "replay", "doctor")
 
 _HELP = """Where the memory of a PyTorch run went.
 
@@ -51,6 +52,7 @@ app.command()(report)
 app.command()(compare)
 app.command()(info)
 app.command()(view)
+app.command()(replay)
 app.command()(doctor)
 
 

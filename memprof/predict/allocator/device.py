@@ -33,11 +33,13 @@ class SimulatedDevice:
 
     Args:
         capacity: bytes it can give away in all; None for no limit.
+        top: where the addresses begin.
+        used: bytes it has given away already.
     """
 
-    def __init__(self, capacity: int | None = None, top: int = TOP) -> None:
+    def __init__(self, capacity: int | None = None, top: int = TOP, used: int = 0) -> None:
         self.capacity = capacity
-        self.used = 0
+        self.used = used
         self._lowest = top
 
     def allocate(self, nbytes: int, stream: int, small: bool) -> int | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from memprof.errors import OutOfDeviceMemoryError
 from memprof.predict.allocator.allocator import CachingAllocator
-from memprof.predict.allocator.device import Device
+from memprof.predict.allocator.device import TOP, Device, SimulatedDevice
+from memprof.predict.allocator.segments import Levels
 from memprof.predict.allocator.settings import AllocatorSettings
 from memprof.predict.allocator.sizes import rounded_request, segment_request
 from memprof.predict.allocator.snapshot import restore, segment_map
@@ -27,6 +28,7 @@ class OutOfMemory:
     Attributes:
         place: its place in the requests.
         requested: bytes that it asked for.
+        rounded: bytes of the block that would have served it.
         segment: bytes that were asked of the device for it.
         allocated, reserved: bytes at that moment, after all that was unused had been given back.
         fragmented: reserved bytes that nobody used and that could not be given back.
@@ -34,6 +36,7 @@ class OutOfMemory:
 
     place: int
     requested: int
+    rounded: int
     segment: int
     allocated: int
     reserved: int
@@ -47,6 +50,7 @@ class ReplayResult:
     Attributes:
         settings, capacity: of the allocator; `capacity` in bytes, None for no limit.
         requested, allocated, reserved, fragmented: bytes; none after a request that failed.
+        end: the levels at the end, with the peaks; they count what was there at the beginning.
         addresses: of each allocation; -1 of those that failed or were never made.
         segments: what the allocator held at the end.
         out_of_memory: the first request that failed; None where all were served.
@@ -59,6 +63,7 @@ class ReplayResult:
     allocated: Ints
     reserved: Ints
     fragmented: Ints
+    end: Levels
     addresses: Ints
     segments: tuple[SegmentState, ...]
     out_of_memory: OutOfMemory | None
@@ -67,17 +72,17 @@ class ReplayResult:
     @property
     def reserved_peak(self) -> int:
         """The most bytes ever reserved."""
-        return int(self.reserved.max(initial=0))
+        return self.end.reserved_peak
 
     @property
     def allocated_peak(self) -> int:
         """The most bytes ever allocated."""
-        return int(self.allocated.max(initial=0))
+        return self.end.allocated_peak
 
     @property
     def requested_peak(self) -> int:
         """The most bytes ever requested."""
-        return int(self.requested.max(initial=0))
+        return self.end.requested_peak
 
     @property
     def fragmentation(self) -> npt.NDArray[np.float64]:
@@ -127,7 +132,7 @@ class Player:
         device: Device | None = None,
         before: tuple[SegmentState, ...] = (),
     ) -> None:
-        self.allocator = CachingAllocator(settings, capacity, device)
+        self.allocator = CachingAllocator(settings, capacity, device or _device(capacity, before))
         restore(self.allocator, before)
         self.addresses = [-1] * len(requests.nbytes)
         held = sorted(self.allocator.live)
@@ -182,9 +187,15 @@ class Player:
 
     def _failure(self, place: int, nbytes: int) -> OutOfMemory:
         levels, settings = self.allocator.levels, self.allocator.settings
-        segment = segment_request(rounded_request(nbytes, settings), settings)
+        rounded = rounded_request(nbytes, settings)
         return OutOfMemory(
-            place, nbytes, segment, levels.allocated, levels.reserved, levels.fragmented
+            place=place,
+            requested=nbytes,
+            rounded=rounded,
+            segment=segment_request(rounded, settings),
+            allocated=levels.allocated,
+            reserved=levels.reserved,
+            fragmented=levels.fragmented,
         )
 
     def result(self) -> ReplayResult:
@@ -199,8 +210,16 @@ class Player:
             allocated=allocated,
             reserved=reserved,
             fragmented=reserved - allocated - releasable,
+            end=replace(self.allocator.levels),
             addresses=np.array(self.addresses, np.int64),
             segments=segment_map(self.allocator),
             out_of_memory=self.failed[0] if self.failed else None,
             retries=self.allocator.retries,
         )
+
+
+def _device(capacity: int | None, before: tuple[SegmentState, ...]) -> SimulatedDevice:
+    """A device that has given away what was held before, and gives more at other addresses."""
+    lowest = min((state.address for state in before), default=TOP)
+    top = lowest if lowest > TOP // 2 else TOP
+    return SimulatedDevice(capacity, top, sum(state.size for state in before))

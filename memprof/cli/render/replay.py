@@ -46,6 +46,8 @@ def _exactness(document: Data) -> Iterator[RenderableType]:
             "\nAs PyTorch's CUDA allocator would place it, all on one stream; the trace has no "
             "addresses to compare with."
         )
+    elif document["exact"] and not document["events"]:
+        yield Text("\nNo events, only a state; it is one that the allocator's rules lead to.")
     elif document["exact"]:
         yield Text.assemble(
             "\n",
@@ -96,7 +98,7 @@ def _moment(series: Data, place: int) -> tuple[str, ...]:
     times = series["time_ns"]
     seconds = f"{(times[place] - times[0]) / 1e9:.3f} s" if times and times[-1] else ""
     return (
-        f"{series['event'][place]:,}",
+        f"{series['request'][place]:,}",
         seconds,
         size(series["allocated"][place]),
         size(series["reserved"][place]),
@@ -191,24 +193,30 @@ def _what_if(document: Data) -> Iterator[RenderableType]:
     yield Table(columns, [_scenario(scenario) for scenario in document["what_if"]])
     for scenario in document["what_if"]:
         if scenario["out_of_memory"] is not None:
-            settings = scenario["settings"] or "default settings"
-            yield indented(f"{settings}: {_failed(scenario['out_of_memory'], document['series'])}")
+            yield indented(
+                f"{_named(scenario)}: {_failed(scenario['out_of_memory'], document['series'])}"
+            )
     anew = max(scenario["laid_out_anew"] for scenario in document["what_if"])
     if anew:
         yield indented(
-            f"{plural(anew, 'block')} held when the recording began: with other settings they are "
-            "laid out anew, in the order of their addresses"
+            f"laid out anew: {plural(anew, 'block')} held when the recording began, whose places under "
+            "other settings nobody knows, are allocated first, by address"
         )
 
 
 def _scenario(scenario: Data) -> tuple[str, ...]:
     return (
-        scenario["settings"] or "default settings",
+        _named(scenario),
         size(scenario["capacity"]),
         size(scenario["reserved_peak"]),
         size(scenario["fragmented_peak"]),
         scenario["verdict"],
     )
+
+
+def _named(scenario: Data) -> str:
+    settings = scenario["settings"] or "default settings"
+    return f"{settings}, laid out anew" if scenario["laid_out_anew"] else settings
 
 
 def _next(document: Data) -> str:

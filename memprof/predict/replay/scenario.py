@@ -54,19 +54,26 @@ class Scenario:
 
 
 def play_scenario(
-    scene: Scene, settings: AllocatorSettings | None = None, capacity: int | None = None
+    scene: Scene,
+    settings: AllocatorSettings | None = None,
+    capacity: int | None = None,
+    *,
+    anew: bool = False,
 ) -> Scenario:
-    """Replays a scene under some settings, its own if none are given, at some capacity."""
+    """Replays a scene under some settings, its own if none are given, at some capacity.
+
+    Other settings would have put elsewhere what is held at the beginning: then, or if asked to,
+    it is laid out anew, by address.
+    """
     chosen = settings or scene.settings
-    if chosen == scene.settings:
+    if chosen == scene.settings and not anew:
         result = replay(scene.requests, chosen, capacity, scene.before)
         return Scenario(chosen, capacity, 0, result)
-    requests = scene.requests
-    held = scene.held_before
-    anew = replace(
+    requests, held = scene.requests, scene.held_before
+    whole = replace(
         requests,
         subjects=[*range(held), *requests.subjects],
         empty_cache=[place + held for place in requests.empty_cache],
         time_ns=(),
     )
-    return Scenario(chosen, capacity, held, replay(anew, chosen, capacity))
+    return Scenario(chosen, capacity, held, replay(whole, chosen, capacity))

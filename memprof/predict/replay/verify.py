@@ -12,6 +12,7 @@ from memprof.predict.allocator.states import SegmentState
 from memprof.predict.replay.differences import Differences, Mismatch
 from memprof.predict.replay.follow import Follower
 from memprof.predict.replay.player import Ints, ReplayResult
+from memprof.predict.replay.possible import impossible
 from memprof.predict.replay.recorded_requests import RecordedRequests, recorded_requests
 from memprof.predict.replay.recording import Recording
 from memprof.predict.replay.requests import Requests
@@ -26,7 +27,8 @@ class Verification:
         before: the state at its beginning.
         requests: what was asked of the allocator.
         result: what the model did.
-        mismatches: how many addresses, device calls, levels and final blocks differ.
+        mismatches: how many addresses, device calls, levels and final blocks differ, and how
+            much of the final state the rules cannot have led to.
         told: the first of them.
     """
 
@@ -51,6 +53,8 @@ def verify(recording: Recording) -> Verification:
     before = state_before(recording)
     recorded = recorded_requests(recording, before)
     differences = Differences()
+    for rule, state in impossible(recording.segments, recording.settings):
+        differences.add(rule, state)
     follower = Follower(recorded, recording.settings, before, differences)
     result = follower.play()
     _compare_addresses(recorded, result, differences)

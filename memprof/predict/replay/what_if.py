@@ -25,16 +25,27 @@ def what_if(
         failed: whether a request failed when it was recorded.
 
     Returns:
-        the scenarios. The first has the scene's own settings, where a capacity is asked for.
+        the scenarios. The first has the scene's own settings; where a request fails then, and
+        others serve it that had to lay out anew what was held, the second does that with the
+        scene's own settings, so that one can tell what of it is the settings' doing.
     """
     if settings is None and capacity is None:
         return []
     own = play_scenario(scene, None, capacity)
     fails = failed or own.out_of_memory is not None
-    asked = [settings] if settings is not None else list(_remedies(scene)) if fails else []
+    if settings is not None:
+        others = [play_scenario(scene, settings, capacity)]
+    elif fails:
+        others = [play_scenario(scene, remedy, capacity) for remedy in _remedies(scene)]
+    else:
+        others = []
+    anew = fails and scene.held_before > 0 and any(not other.out_of_memory for other in others)
+    if anew:
+        others.insert(0, play_scenario(scene, None, capacity, anew=True))
+    helps = not (anew and others[0].out_of_memory is None)
     return [
-        _document(scene, own, fails=False),
-        *(_document(scene, play_scenario(scene, tried, capacity), fails=fails) for tried in asked),
+        _document(scene, own, _verdict(own, fails=False, helps=True)),
+        *(_document(scene, other, _verdict(other, fails=fails, helps=helps)) for other in others),
     ]
 
 
@@ -45,8 +56,7 @@ def _remedies(scene: Scene) -> Iterator[AllocatorSettings]:
             yield settings
 
 
-def _document(scene: Scene, scenario: Scenario, *, fails: bool) -> dict[str, Any]:
-    """Tells of a scenario; `fails` says that under the scene's own settings a request failed."""
+def _document(scene: Scene, scenario: Scenario, verdict: str) -> dict[str, Any]:
     failure, end = scenario.out_of_memory, scenario.result.end
     return {
         "settings": str(scenario.settings),
@@ -58,14 +68,26 @@ def _document(scene: Scene, scenario: Scenario, *, fails: bool) -> dict[str, Any
         "fragmented_peak": max(int(scenario.result.fragmented.max(initial=0)), end.fragmented),
         "retries": scenario.result.retries,
         "out_of_memory": failure and failure_document(failure, scenario.capacity, scene.requests),
-        "verdict": _verdict(scenario, fails),
+        "verdict": verdict,
     }
 
 
-def _verdict(scenario: Scenario, fails: bool) -> str:
+def _verdict(scenario: Scenario, *, fails: bool, helps: bool) -> str:
+    """Says what a scenario comes to.
+
+    Args:
+        scenario: the scenario.
+        fails: whether a request fails under the scene's own settings.
+        helps: False if it does not where only what was held is laid out anew.
+    """
     settings = str(scenario.settings) or "the default settings"
-    if scenario.out_of_memory is None:
-        return f"this OOM would not have happened with {settings}" if fails else "all requests fit"
-    if scenario.out_of_memory.place < 0:
+    failure = scenario.out_of_memory
+    if failure is not None and failure.place < 0:
         return f"what was held at the beginning does not fit with {settings}"
-    return f"out of memory with {settings} too" if fails else "out of memory"
+    if failure is not None:
+        return f"out of memory with {settings} too" if fails else "out of memory"
+    if not fails:
+        return "all requests fit"
+    if not helps:
+        return "all requests fit, as they do once what was held is laid out anew"
+    return f"this OOM would not have happened with {settings}"

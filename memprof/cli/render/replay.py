@@ -199,8 +199,8 @@ def _what_if(document: Data) -> Iterator[RenderableType]:
     anew = max(scenario["laid_out_anew"] for scenario in document["what_if"])
     if anew:
         yield indented(
-            f"laid out anew: {plural(anew, 'block')} held when the recording began, whose places under "
-            "other settings nobody knows, are allocated first, by address"
+            f"laid out anew: {plural(anew, 'block')} held when the recording began, whose places "
+            "under other settings nobody knows, are allocated first, by address"
         )
 
 

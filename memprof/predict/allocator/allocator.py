@@ -10,7 +10,7 @@ from memprof.predict.allocator.blocks import Arena, Block, PoolId, StreamPool
 from memprof.predict.allocator.device import Device, SimulatedDevice
 from memprof.predict.allocator.garbage import collect_garbage, release_oversize
 from memprof.predict.allocator.private_pools import PrivatePools
-from memprof.predict.allocator.segments import Levels, Segments
+from memprof.predict.allocator.segments import Levels, Segments, unused
 from memprof.predict.allocator.settings import AllocatorSettings
 from memprof.predict.allocator.sizes import SMALL_REQUEST, rounded_request
 from memprof.predict.allocator.stream_uses import StreamUses
@@ -124,12 +124,18 @@ class CachingAllocator:
         """Gives back what nobody uses, after waiting for all streams (torch.cuda.empty_cache)."""
         self.uses.synchronize(None)
         self.uses.complete()
-        self.segments.release_unused(self.large)
-        self.segments.release_unused(self.small)
-        for pool in self.private.unused():
-            self.segments.release_unused(pool.small)
-            self.segments.release_unused(pool.large)
+        for arena in self._releasing():
+            self.segments.release_unused(arena)
         self.private.forget_empty()
+
+    def unused(self) -> list[tuple[int, int]]:
+        """Gives address and size of what `empty_cache` would give back, in its order."""
+        return [piece for arena in self._releasing() for piece in unused(arena)]
+
+    def _releasing(self) -> list[Arena]:
+        """The arenas that give unused memory back, in order."""
+        private = [arena for pool in self.private.unused() for arena in (pool.small, pool.large)]
+        return [self.large, self.small, *private]
 
     def record_stream(self, address: int, stream: int) -> None:
         """Notes that another stream uses an allocation (torch.Tensor.record_stream).

@@ -62,12 +62,25 @@ class Block:
         """Whether it is all of its segment."""
         return self.before is None and self.after is None
 
+    @property
+    def end(self) -> int:
+        """The address behind it."""
+        return self.address + self.size
+
     def releasable(self) -> int:
         """Bytes that could go back to the device if it were free."""
         if self.reservation is not None:
-            begin, end = self.reservation.whole_pages(self)
+            begin, end = self.whole_pages()
             return max(0, end - begin)
         return self.size if self.is_whole else 0
+
+    def whole_pages(self) -> tuple[int, int]:
+        """Begin and end of the whole pages in it; end <= begin where there is none."""
+        segment, end = self.reservation, self.end
+        if segment is None:
+            return self.address, end
+        begin = segment.address + round_up(self.address - segment.address, segment.page)
+        return begin, end - (end - segment.address) % segment.page
 
     def split(self, size: int) -> Block:
         """Keeps the first `size` bytes and gives the rest, as the neighbour after it."""
@@ -107,12 +120,6 @@ class Reservation:
         self.address = address
         self.size = size
         self.page = page
-
-    def whole_pages(self, block: Block) -> tuple[int, int]:
-        """Gives begin and end of the whole pages inside a block; end <= begin where none is."""
-        begin = self.address + round_up(block.address - self.address, self.page)
-        end = block.address + block.size
-        return begin, end - (end - self.address) % self.page
 
 
 class StreamPool:

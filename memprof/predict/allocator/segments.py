@@ -105,13 +105,11 @@ class Segments:
 
     def release_unused(self, arena: Arena) -> None:
         """Gives back whatever nobody uses, smallest first, stream by stream."""
-        found = [block for pool in arena.in_order() for _, _, block in pool.free]
-        for block in found:
-            if block.reservation is None and block.is_whole:
-                self.release(block)
-        for block in found:
-            if block.reservation is not None:
-                self._shrink(block, block.reservation)
+        whole, parts = _unused(arena)
+        for block in whole:
+            self.release(block)
+        for block in parts:
+            self._shrink(block)
 
     def release(self, block: Block) -> None:
         """Gives a free block back that is a whole segment."""
@@ -180,14 +178,12 @@ class Segments:
         self.count(pool, mapped)
         return True
 
-    def _shrink(self, block: Block, reservation: Reservation) -> None:
+    def _shrink(self, block: Block) -> None:
         """Unmaps the whole pages of a free block; a segment without any page goes."""
-        begin, end = reservation.whole_pages(block)
-        if end <= begin:
-            return
+        begin, end = block.whole_pages()
         pool = block.pool
         self.take(block)
-        if end < block.address + block.size:
+        if end < block.end:
             pool.put(block.split(end - block.address))
         if begin > block.address:
             front, block = block, block.split(begin - block.address)
@@ -215,3 +211,20 @@ def _has_room(first: Block, size: int) -> bool:
             break
         block = block.after
     return found >= size
+
+
+def unused(arena: Arena) -> list[tuple[int, int]]:
+    """Gives address and size of what `release_unused` would give back, in its order."""
+    whole, parts = _unused(arena)
+    pages = [block.whole_pages() for block in parts]
+    return [
+        *((block.address, block.size) for block in whole),
+        *((begin, end - begin) for begin, end in pages),
+    ]
+
+
+def _unused(arena: Arena) -> tuple[list[Block], list[Block]]:
+    """Free blocks that are whole segments, and those with whole pages of expandable ones."""
+    free = [block for pool in arena.in_order() for _, _, block in pool.free]
+    whole = [block for block in free if block.reservation is None and block.is_whole]
+    return whole, [b for b in free if b.reservation is not None and b.releasable() > 0]

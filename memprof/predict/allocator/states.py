@@ -36,6 +36,7 @@ class SegmentState:
         blocks: all of it, by address.
         pool_id: the private pool it belongs to, (0, 0) for none.
         expandable: whether it can grow.
+        base: where the expandable segment begins that it is a part of, if that is known.
     """
 
     address: int
@@ -45,3 +46,4 @@ class SegmentState:
     blocks: tuple[BlockState, ...]
     pool_id: PoolId = DEFAULT_POOL
     expandable: bool = False
+    base: int | None = None

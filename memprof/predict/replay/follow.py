@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from memprof.predict.allocator.settings import AllocatorSettings
 from memprof.predict.allocator.states import SegmentState
@@ -43,8 +44,9 @@ class Follower:
             if self._was_emptied(place, caused):
                 self._player.allocator.empty_cache()
             begin = min(place + 1, end)
+            failures = len(self._player.failed)
             self._play(place, begin)
-            self._device.settle()
+            self._device.settle(failed=len(self._player.failed) > failures)
         self._play(begin, end)
         return self._player.result()
 
@@ -53,12 +55,16 @@ class Follower:
             begin = self._player.failed[-1].place + 1
 
     def _was_emptied(self, place: int, caused: Sequence[Event]) -> bool:
-        """Whether memory was given back before the request, not for its sake.
+        """Whether all that was unused was given back before the request.
 
-        It was, if the request could have been served without: then it came to new memory only
-        because the cache was empty.
+        If the request could have been served without the device, that was not for its sake.
         """
-        released = caused[0].action in RELEASES
-        if released and place not in self.emptied and self._player.has_room(place):
+        if place in self.emptied:
+            return True
+        released = [
+            (event.address, event.size)
+            for event in takewhile(lambda event: event.action in RELEASES, caused)
+        ]
+        if released and self._player.has_room(place):
             self.emptied.add(place)
-        return place in self.emptied
+        return released == self._player.allocator.unused()

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from memprof.errors import OutOfDeviceMemoryError
 from memprof.predict.allocator.allocator import CachingAllocator
 from memprof.predict.allocator.device import TOP, Device, SimulatedDevice
+from memprof.predict.allocator.restore import restore
 from memprof.predict.allocator.segments import Levels
 from memprof.predict.allocator.settings import AllocatorSettings
 from memprof.predict.allocator.sizes import rounded_request, segment_request
-from memprof.predict.allocator.snapshot import restore, segment_map
+from memprof.predict.allocator.snapshot import segment_map
 from memprof.predict.allocator.states import SegmentState
 from memprof.predict.replay.requests import Requests
 

@@ -34,8 +34,17 @@ class RecordedDevice:
         """Takes the events of the device that the next request caused."""
         self._expected = deque(events)
 
-    def settle(self) -> None:
-        """Notes the expected events that the model did not cause."""
+    def settle(self, *, failed: bool) -> None:
+        """Notes the expected events that the model did not cause.
+
+        Args:
+            failed: whether the model's request failed.
+        """
+        recorded = bool(self._expected) and self._expected[-1].action is Action.OOM
+        if recorded and failed:
+            self._expected.pop()
+        elif failed:
+            self._differs("out of memory", "a request that was served")
         while self._expected:
             self._differs("nothing", _text(self._expected.popleft()))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from memprof.errors import TraceFileError
 from memprof.predict.allocator.blocks import DEFAULT_POOL, PoolId
+from memprof.predict.allocator.restore import FARTHEST
 from memprof.predict.allocator.settings import AllocatorSettings
 from memprof.predict.allocator.sizes import SMALL_REQUEST, SMALL_SEGMENT, rounded_request
 from memprof.predict.allocator.states import BlockState, SegmentState
@@ -49,6 +50,11 @@ class _Range:
     pool_id: PoolId = DEFAULT_POOL
     expandable: bool = False
 
+    @property
+    def kind(self) -> tuple[PoolId, bool, int]:
+        """What ranges of one expandable segment have in common."""
+        return self.pool_id, self.small, self.stream
+
 
 class _Past:
     """Segments and used blocks at a moment that moves backwards; what is not used is free."""
@@ -63,6 +69,7 @@ class _Past:
                 state.address, end, state.stream, state.small, state.pool_id, state.expandable
             )
             self._used.update((b.address, b) for b in state.blocks if b.use != "inactive")
+        self._mapped: dict[tuple[PoolId, bool, int], list[int]] = {}
         self._begins = sorted(self._ranges)
         self._addresses = sorted(self._used)
 
@@ -77,6 +84,7 @@ class _Past:
                 self._blocks(found),
                 found.pool_id,
                 found.expandable,
+                self._base(found),
             )
             for found in map(self._ranges.__getitem__, self._begins)
         )
@@ -128,6 +136,7 @@ class _Past:
         found, end = self._range_at(event.address), event.address + event.size
         if found is None or end > found.end:
             return False
+        self._mapped.setdefault(found.kind, []).append(event.address)
         self._remove(found)
         for begin, stop in ((found.address, event.address), (end, found.end)):
             if begin < stop:
@@ -165,6 +174,13 @@ class _Past:
         limit = self._settings.max_split_bytes
         if rest <= SMALL_REQUEST or (limit is not None and block.size >= limit):
             self._used[address] = block._replace(size=block.size + rest)
+
+    def _base(self, found: _Range) -> int | None:
+        """The lowest page that was ever mapped of the expandable segment around a range."""
+        if not found.expandable:
+            return None
+        below = (a for a in self._mapped.get(found.kind, ()) if 0 < found.address - a < FARTHEST)
+        return min(below, default=found.address)
 
     def _range_at(self, address: int) -> _Range | None:
         place = bisect_right(self._begins, address) - 1
@@ -212,7 +228,7 @@ class _Past:
 
 
 def _alike(one: _Range, other: _Range) -> bool:
-    return one.expandable and (one.stream, one.small) == (other.stream, other.small)
+    return one.expandable and one.kind == other.kind
 
 
 _UNDO: Mapping[Action, Callable[[_Past, Event], bool]] = {

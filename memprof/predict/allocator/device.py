@@ -21,6 +21,9 @@ class Device(Protocol):
     def reserve(self, nbytes: int, stream: int, small: bool) -> int:
         """Gives addresses without memory behind them (cuMemAddressReserve)."""
 
+    def unreserve(self, address: int) -> None:
+        """Takes such addresses back (cuMemAddressFree)."""
+
     def map(self, address: int, nbytes: int, stream: int) -> bool:
         """Puts memory behind addresses (cuMemCreate, cuMemMap); False where it is short."""
 
@@ -56,6 +59,9 @@ class SimulatedDevice:
         """Gives addresses; they cost nothing."""
         del stream, small
         return self._below(nbytes)
+
+    def unreserve(self, address: int) -> None:
+        """Does nothing: addresses are not used again."""
 
     def map(self, address: int, nbytes: int, stream: int) -> bool:
         """Takes memory unless the capacity would be exceeded."""

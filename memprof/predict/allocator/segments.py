@@ -194,6 +194,7 @@ class Segments:
         self._device.unmap(begin, end - begin, pool.stream)
         if block.is_whole:
             pool.remove(block)
+            self._device.unreserve(block.address)
 
     def _join_unmapped(self, block: Block) -> None:
         for neighbour in (block.before, block.after):

@@ -28,7 +28,9 @@ class RecordedDevice:
         self._differs = differs
         self._expected: deque[Event] = deque()
         self._elsewhere = SimulatedDevice(top=ELSEWHERE)
-        self._held = sorted((state.address, state.address + state.size) for state in held)
+        ranges = [(state.address, state.address + state.size) for state in held]
+        self._held = sorted(ranges)
+        self._reached = dict(ranges)
 
     def expect(self, events: Iterable[Event]) -> None:
         """Takes the events of the device that the next request caused."""
@@ -71,21 +73,35 @@ class RecordedDevice:
 
     def reserve(self, nbytes: int, stream: int, small: bool) -> int:
         """Gives the address at which pages are mapped next."""
-        for event in self._expected:
-            if event.action is Action.SEGMENT_MAP:
-                return event.address
-        return self._elsewhere.reserve(nbytes, stream, small)
+        maps = (event.address for event in self._expected if event.action is Action.SEGMENT_MAP)
+        address = next(maps, None)
+        if address is None or self._reservation_at(address) is not None:
+            return self._elsewhere.reserve(nbytes, stream, small)
+        self._reached[address] = address
+        return address
+
+    def unreserve(self, address: int) -> None:
+        """Lets the addresses be reserved again."""
+        self._reached.pop(address, None)
 
     def map(self, address: int, nbytes: int, stream: int) -> bool:
         """Maps pages where the recorded device did."""
         if self._expected and self._expected[0].action in (Action.SEGMENT_UNMAP, Action.OOM):
             return False
         self._next(Action.SEGMENT_MAP, nbytes, stream, address)
+        begin = self._reservation_at(address)
+        if begin is not None:
+            self._reached[begin] = max(self._reached[begin], address + nbytes)
         return True
 
     def unmap(self, address: int, nbytes: int, stream: int) -> None:
         """Holds unmapped pages against the recorded ones."""
         self._next(Action.SEGMENT_UNMAP, nbytes, stream, address)
+
+    def _reservation_at(self, address: int) -> int | None:
+        """The expandable segment that reaches up to an address, by its own address."""
+        found = (begin for begin, end in self._reached.items() if begin <= address <= end)
+        return next(found, None)
 
     def _next(
         self, action: Action, nbytes: int, stream: int, address: int | None = None

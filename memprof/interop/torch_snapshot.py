@@ -50,6 +50,10 @@ def read_snapshot(path: str | Path) -> tuple[Recording, ...]:
     """
     try:
         data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise TraceFileError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise TraceFileError(f"{path}: is a directory; name the snapshot in it") from None
     except OSError as error:
         raise TraceFileError(f"{path}: cannot be read: {error.strerror}") from None
     source = str(path)

@@ -13,7 +13,6 @@ MIB: Final = 1 << 20
 
 #: `roundup_power2_divisions` has one value for each power of two from 1 MiB up to 32 GiB.
 INTERVALS: Final = 16
-LEAST_SPLIT_MIB: Final = 20
 LEAST_LARGE_SEGMENT_MIB: Final = 11
 
 #: Settings of PyTorch that change neither sizes nor addresses of device memory.
@@ -56,7 +55,7 @@ class AllocatorSettings:
 
     expandable_segments: bool = False
     max_split_bytes: int | None = None
-    max_non_split_rounding_bytes: int = LEAST_SPLIT_MIB * MIB
+    max_non_split_rounding_bytes: int = 20 * MIB
     roundup_power2_divisions: tuple[int, ...] = (0,) * INTERVALS
     garbage_collection_threshold: float = 0.0
     large_segment_bytes: int = 20 * MIB
@@ -77,13 +76,23 @@ def parse_settings(text: str) -> AllocatorSettings:
         UsageError: for a name or a value that PyTorch refuses, and for another backend.
     """
     settings = AllocatorSettings()
-    for name, value in _pairs("".join(text.split())):
-        if name in _WITHOUT_EFFECT:
-            continue
+    pairs = [pair for pair in _pairs("".join(text.split())) if pair[0] not in _WITHOUT_EFFECT]
+    # PyTorch holds other sizes against that of large segments, wherever it stands.
+    for name, value in sorted(pairs, key=lambda pair: pair[0] != "large_segment_size_mb"):
         if name not in _READERS:
             raise UsageError(f"--settings: PyTorch has no allocator setting {name!r}{_close(name)}")
         settings = replace(settings, **_READERS[name](name, value))
+        _check_sizes(name, value, settings)
     return settings
+
+
+def _check_sizes(name: str, value: str, settings: AllocatorSettings) -> None:
+    least = settings.large_segment_bytes
+    split, rounding = settings.max_split_bytes, settings.max_non_split_rounding_bytes
+    if name == "max_split_size_mb" and split is not None and split < least:
+        raise _refuse(name, value, f"at least {least // MIB}, the MiB of a large segment")
+    if name == "max_non_split_rounding_mb" and rounding < least:
+        raise _refuse(name, value, f"at least {least // MIB}, the MiB of a large segment")
 
 
 def recorded_settings(recorded: Mapping[str, Any]) -> AllocatorSettings:
@@ -201,8 +210,8 @@ _READERS: Final[Mapping[str, Callable[[str, str], dict[str, Any]]]] = {
     "expandable_segments": _truth,
     "garbage_collection_threshold": _share("garbage_collection_threshold", with_one=False),
     "large_segment_size_mb": _mebibytes("large_segment_bytes", LEAST_LARGE_SEGMENT_MIB),
-    "max_non_split_rounding_mb": _mebibytes("max_non_split_rounding_bytes", LEAST_SPLIT_MIB),
-    "max_split_size_mb": _mebibytes("max_split_bytes", LEAST_SPLIT_MIB),
+    "max_non_split_rounding_mb": _mebibytes("max_non_split_rounding_bytes", 1),
+    "max_split_size_mb": _mebibytes("max_split_bytes", 1),
     "per_process_memory_fraction": _share("memory_fraction", with_one=True),
     "roundup_power2_divisions": _divisions,
 }

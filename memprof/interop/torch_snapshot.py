@@ -86,9 +86,6 @@ def _recordings(document: Any, source: str) -> tuple[Recording, ...]:
         return _by_device(document)
     except _LayoutError as error:
         raise TraceFileError(f"{source}: no CUDA memory snapshot: {error}") from None
-    except UsageError as error:
-        reason = str(error).removeprefix("--settings: ")
-        raise TraceFileError(f"{source}: its allocator settings are damaged: {reason}") from None
 
 
 class _LayoutError(Exception):
@@ -96,7 +93,7 @@ class _LayoutError(Exception):
 
 
 def _by_device(document: Mapping[str, Any]) -> tuple[Recording, ...]:
-    settings = recorded_settings(_of(document.get("allocator_settings") or {}, dict, "settings"))
+    settings = _settings(_of(document.get("allocator_settings") or {}, dict, "settings"))
     segments: dict[int, list[SegmentState]] = {}
     for row in _of(document["segments"], list, "segments"):
         device, segment = _segment(_of(row, dict, "a segment"))
@@ -110,6 +107,15 @@ def _by_device(document: Mapping[str, Any]) -> tuple[Recording, ...]:
         _recording(device, events.get(device, []), segments.get(device, []), settings)
         for device in sorted({*events, *segments})
     )
+
+
+def _settings(row: Mapping[str, Any]) -> AllocatorSettings:
+    try:
+        return recorded_settings(row)
+    except UsageError as error:
+        raise _LayoutError(str(error).removeprefix("--settings: ")) from None
+    except (TypeError, ValueError):
+        raise _LayoutError("its allocator settings are damaged") from None
 
 
 def _recording(

@@ -76,7 +76,7 @@ def test_what_pytorch_accepts_is_accepted(text: str, torch_settings) -> None:
 def test_what_pytorch_refuses_is_refused_in_one_line(text: str, torch_settings) -> None:
     with pytest.raises((ValueError, RuntimeError)):
         torch_settings(text)
-    with pytest.raises(UsageError, match="--settings: .* must be") as refused:
+    with pytest.raises(UsageError, match=r"--settings: .* must be") as refused:
         parse_settings(text)
     assert "\n" not in str(refused.value)
 

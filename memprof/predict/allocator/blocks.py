@@ -69,10 +69,12 @@ class Block:
 
     def releasable(self) -> int:
         """Bytes that could go back to the device if it were free."""
-        if self.reservation is not None:
-            begin, end = self.whole_pages()
-            return max(0, end - begin)
-        return self.size if self.is_whole else 0
+        if self.reservation is None:
+            return self.size if self.is_whole else 0
+        if self.size < self.reservation.page:
+            return 0
+        begin, end = self.whole_pages()
+        return max(0, end - begin)
 
     def whole_pages(self) -> tuple[int, int]:
         """Begin and end of the whole pages in it; end <= begin where there is none."""

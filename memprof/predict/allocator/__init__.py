@@ -4,6 +4,7 @@ from memprof.predict.allocator.allocator import CachingAllocator
 from memprof.predict.allocator.settings import AllocatorSettings, parse_settings
 from memprof.predict.allocator.snapshot import segment_map
 from memprof.predict.allocator.states import BlockState, SegmentState
+from memprof.predict.allocator.statistics import statistics
 
 __all__ = [
     "AllocatorSettings",
@@ -12,4 +13,5 @@ __all__ = [
     "SegmentState",
     "parse_settings",
     "segment_map",
+    "statistics",
 ]

@@ -171,10 +171,10 @@ class Arena:
         least_rest: a block is split if at least this much of it is left.
         pools: by stream.
         searches: how often a free block was looked for, while garbage is collected.
-        segments: how many segments the device gave it that it has not given back.
+        reserved: bytes that the device gave it and has not got back.
     """
 
-    __slots__ = ("least_rest", "owner", "pools", "searches", "segments", "small")
+    __slots__ = ("least_rest", "owner", "pools", "reserved", "searches", "small")
 
     def __init__(self, small: bool, split_all: bool = False, owner: PoolId = DEFAULT_POOL) -> None:
         self.small = small
@@ -182,7 +182,7 @@ class Arena:
         self.least_rest = LEAST_BLOCK if small or split_all else SMALL_REQUEST + 1
         self.pools: dict[int, StreamPool] = {}
         self.searches = 0
-        self.segments = 0
+        self.reserved = 0
 
     def pool(self, stream: int) -> StreamPool:
         """The pool of a stream, made when it is first asked for."""

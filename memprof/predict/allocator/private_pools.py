@@ -26,7 +26,7 @@ class PrivatePool:
     @property
     def is_empty(self) -> bool:
         """Whether the device has everything back."""
-        return self.small.segments == 0 and self.large.segments == 0
+        return self.small.reserved == 0 and self.large.reserved == 0
 
 
 class PrivatePools:

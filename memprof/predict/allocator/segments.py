@@ -122,12 +122,11 @@ class Segments:
         levels = self.levels
         levels.reserved += nbytes
         levels.reserved_peak = max(levels.reserved_peak, levels.reserved)
+        pool.arena.reserved += nbytes
         if nbytes > 0:
             self.allocations += 1
-            pool.arena.segments += 1
         else:
             self.releases += 1
-            pool.arena.segments -= 1
 
     def _grow(self, pool: StreamPool, size: int) -> Block | None:
         """Maps pages behind the lowest free addresses until `size` bytes lie there in one block."""

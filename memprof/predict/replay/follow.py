@@ -65,6 +65,8 @@ class Follower:
             (event.address, event.size)
             for event in takewhile(lambda event: event.action in RELEASES, caused)
         ]
-        if released and self._player.has_room(place):
+        if not released:
+            return False
+        if self._player.has_room(place):
             self.emptied.add(place)
         return released == self._player.allocator.unused()

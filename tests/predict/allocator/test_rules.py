@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memprof.errors import OutOfDeviceMemoryError, UsageError
-from memprof.predict.allocator import CachingAllocator, parse_settings, segment_map
+from memprof.predict.allocator import CachingAllocator, parse_settings, segment_map, statistics
 
 MIB = 1 << 20
 
@@ -261,3 +261,31 @@ def test_pools_that_nobody_began() -> None:
     model.begin_pool((0, 1))
     with pytest.raises(UsageError, match="private pool"):
         model.begin_pool((0, 1))
+
+
+def test_statistics_have_pytorchs_names() -> None:
+    model = allocator(capacity=100 * MIB)
+    held = [model.malloc(4 * MIB + 1) for _ in range(2)]
+    model.record_stream(held[0], stream=7)
+    model.free(held[0])
+    model.free(model.malloc(60 * MIB))
+    with pytest.raises(OutOfDeviceMemoryError):
+        model.malloc(90 * MIB)
+    assert statistics(model) == {
+        "allocation.all.current": 1,
+        "active.all.current": 1,
+        "segment.all.current": 1,
+        "inactive_split.all.current": 2,
+        "requested_bytes.all.current": 4 * MIB + 1,
+        "requested_bytes.all.peak": 68 * MIB + 2,
+        "allocated_bytes.all.current": 4 * MIB + 512,
+        "allocated_bytes.all.peak": 64 * MIB + 512,
+        "active_bytes.all.current": 4 * MIB + 512,
+        "reserved_bytes.all.current": 20 * MIB,
+        "reserved_bytes.all.peak": 80 * MIB,
+        "inactive_split_bytes.all.current": 16 * MIB - 512,
+        "num_alloc_retries": 1,
+        "num_ooms": 1,
+        "num_device_alloc": 2,
+        "num_device_free": 1,
+    }

@@ -52,7 +52,7 @@ class CachingAllocator:
         self.private = PrivatePools(split_all)
         self.uses = StreamUses(self.private, self._put_back)
         self._rounded: dict[int, int] = {}
-        self._max_split = self.settings.max_split_bytes or _NO_LIMIT
+        self._max_split = (not split_all and self.settings.max_split_bytes) or _NO_LIMIT
         self._collects = (
             self.settings.garbage_collection_threshold > 0 and self.segments.allowed is not None
         )

@@ -24,7 +24,8 @@ def collect_garbage(large: Arena, segments: Segments, settings: AllocatorSetting
 
 def _older_than_average(arena: Arena) -> list[Block]:
     """Unused segments whose age, in searches of the arena, is at least the average."""
-    unused = [block for pool in arena.in_order() for _, _, block in pool.free if block.is_whole]
+    free = [block for pool in arena.in_order() for _, _, block in pool.free]
+    unused = [block for block in free if block.is_whole and block.reservation is None]
     ages = [arena.searches - block.age_base for block in unused]
     return [block for block, age in zip(unused, ages, strict=True) if age * len(ages) >= sum(ages)]
 
@@ -49,13 +50,12 @@ def release_oversize(
 def _enough(pool: StreamPool, wanted: int, oversize: int) -> list[Block]:
     """The smallest block that is large enough, else the largest ones until they are together."""
     place = bisect_left(pool.free, (wanted,))
-    if place < len(pool.free):
+    if place < len(pool.free) and pool.free[place][2].reservation is None:
         return [pool.free[place][2]]
     chosen: list[Block] = []
-    total = 0
-    for size, _, block in reversed(pool.free):
-        if total >= wanted or size < oversize:
+    for size, _, block in reversed(pool.free[:place]):
+        if sum(block.size for block in chosen) >= wanted or size < oversize:
             break
-        chosen.append(block)
-        total += size
+        if block.reservation is None:
+            chosen.append(block)
     return chosen

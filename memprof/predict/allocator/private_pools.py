@@ -97,8 +97,8 @@ class PrivatePools:
         return self.pools[pool_id]
 
     def arena_for(self, size: int, stream: int) -> Arena | None:
-        """The arena that an allocation now goes to, None for a default one."""
-        for pool_id, captured in self.capturing:
+        """The arena that an allocation goes to, of the pool begun last; None for a default one."""
+        for pool_id, captured in reversed(self.capturing):
             if captured is None or captured == stream:
                 pool = self.pools[pool_id]
                 return pool.small if size <= SMALL_REQUEST else pool.large

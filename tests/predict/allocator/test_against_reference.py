@@ -19,6 +19,7 @@ CASES = {
     ),
     "roundup_power2_divisions:4": Rules(divisions=4),
     "expandable_segments:True": Rules(expandable=True),
+    "expandable_segments:True,max_split_size_mb:20": Rules(expandable=True, max_split=20 * MIB),
     "expandable_segments:True,roundup_power2_divisions:8": Rules(expandable=True, divisions=8),
 }
 

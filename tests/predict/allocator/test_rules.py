@@ -180,6 +180,29 @@ def test_oversize_blocks_are_not_split() -> None:
     assert model.levels.allocated == 20 * MIB + 64 * MIB
 
 
+def test_growth_that_was_measured_on_a_gpu() -> None:
+    """Two settings that get in each other's way, on a device of 16,000 MiB: pytorch issue 123548.
+
+    Beside 64 MiB, each turn allocates 91 and 45.5 MiB and then 2 MiB that stay, and frees the
+    first two. What PyTorch 2.12 reserved was published for every 20th turn, up to the turn in
+    which the device was full.
+    """
+    model = allocator("max_split_size_mb:128,expandable_segments:True", capacity=16_000 * MIB)
+    model.malloc(64 * MIB)
+    reserved = []
+    for _ in range(116):
+        large = [model.malloc(91 * MIB), model.malloc(int(45.5 * MIB))]
+        model.malloc(2 * MIB)
+        for address in large:
+            model.free(address)
+        reserved.append(model.levels.reserved // MIB)
+    assert reserved[:101:20] == [220, 2_980, 5_760, 8_520, 11_300, 14_060]
+    assert model.levels.allocated == 296 * MIB
+    assert model.levels.reserved_peak == 16_000 * MIB
+    assert (model.retries, model.failures) == (1, 0)
+    assert reserved[115] == 2_680
+
+
 def test_memory_that_another_stream_uses_is_free_when_that_has_finished() -> None:
     model = allocator()
     address = model.malloc(30 * MIB)

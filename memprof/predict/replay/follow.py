@@ -30,7 +30,7 @@ class Follower:
     ) -> None:
         self._recorded = recorded
         self._differences = differences
-        self._device = RecordedDevice(differences.add, before)
+        self._device = RecordedDevice(differences.add, before, recorded.caused.values())
         self._player = Player(recorded.requests, settings, device=self._device, before=before)
         self.emptied = set(recorded.requests.empty_cache)
 

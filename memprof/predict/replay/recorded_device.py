@@ -20,12 +20,18 @@ class RecordedDevice:
     Args:
         differs: is told what the model did and what was recorded instead.
         held: the segments that the model has already.
+        caused: all events of the device, by request.
     """
 
     def __init__(
-        self, differs: Callable[[str, str], None], held: Iterable[SegmentState] = ()
+        self,
+        differs: Callable[[str, str], None],
+        held: Iterable[SegmentState],
+        caused: Iterable[Iterable[Event]],
     ) -> None:
         self._differs = differs
+        events = (event for events in caused for event in events)
+        self._maps = deque(event for event in events if event.action is Action.SEGMENT_MAP)
         self._expected: deque[Event] = deque()
         self._elsewhere = SimulatedDevice(top=ELSEWHERE)
         ranges = [(state.address, state.address + state.size) for state in held]
@@ -48,7 +54,7 @@ class RecordedDevice:
         elif failed:
             self._differs("out of memory", "a request that was served")
         while self._expected:
-            self._differs("nothing", _text(self._expected.popleft()))
+            self._differs("nothing", _text(self._take()))
 
     def allocate(self, nbytes: int, stream: int, small: bool) -> int | None:
         """Gives the address of the recorded segment; None where the recorded device had none."""
@@ -72,13 +78,15 @@ class RecordedDevice:
         return place > 0 and self._held[place - 1][1] > address
 
     def reserve(self, nbytes: int, stream: int, small: bool) -> int:
-        """Gives the address at which pages are mapped next."""
-        maps = (event.address for event in self._expected if event.action is Action.SEGMENT_MAP)
-        address = next(maps, None)
-        if address is None or self._reservation_at(address) is not None:
-            return self._elsewhere.reserve(nbytes, stream, small)
-        self._reached[address] = address
-        return address
+        """Gives the address at which pages are first mapped outside the segments that there are.
+
+        That can be in the course of a later request, where there is no memory for this one.
+        """
+        for event in self._maps:
+            if event.stream == stream and self._reservation_at(event.address) is None:
+                self._reached[event.address] = event.address
+                return event.address
+        return self._elsewhere.reserve(nbytes, stream, small)
 
     def unreserve(self, address: int) -> None:
         """Lets the addresses be reserved again."""
@@ -114,10 +122,16 @@ class RecordedDevice:
             stream,
         )
         if event is not None and same and address in (None, event.address):
-            return self._expected.popleft()
+            return self._take()
         model = Event(action, address or 0, nbytes, stream)
         self._differs(_text(model), "nothing" if event is None else _text(event))
         return None
+
+    def _take(self) -> Event:
+        event = self._expected.popleft()
+        if event.action is Action.SEGMENT_MAP:
+            self._maps.popleft()
+        return event
 
 
 def _text(event: Event) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -36,12 +37,14 @@ class RecordedRequests:
     events: Sequence[int]
     reserved: Ints
 
-    def event_of(self, number: int) -> int:
-        """The event that made an allocation; the first for those held before."""
-        place = next(
-            (place for place, subject in enumerate(self.requests.subjects) if subject == number), 0
-        )
-        return self.events[place]
+    @cached_property
+    def made_by(self) -> Sequence[int]:
+        """For each allocation the number of its event, 0 for those held before."""
+        made = [0] * len(self.addresses)
+        for place, subject in enumerate(self.requests.subjects):
+            if subject >= 0:
+                made[subject] = self.events[place]
+        return made
 
     def emptied_at(self, places: Iterable[int]) -> Requests:
         """Gives the requests with `empty_cache` where a program must have called it.

@@ -81,7 +81,7 @@ def _compare_addresses(
     recorded: RecordedRequests, result: ReplayResult, differences: Differences
 ) -> None:
     for number in _unequal(np.array(recorded.addresses, np.int64), result.addresses):
-        differences.event = recorded.event_of(number)
+        differences.event = recorded.made_by[number]
         differences.add(
             *(f"allocation at {of[number]:#x}" for of in (result.addresses, recorded.addresses))
         )

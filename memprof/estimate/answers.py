@@ -46,7 +46,6 @@ class Answers:
     experts: Experts | None = None
     serving: Served | None = None
     speculation: Speculation | None = None
-    draft: ModelSpec | None = None
     offload: Offload | None = None
     seconds_offloaded: Mapping[str, float] | None = None
 
@@ -73,7 +72,6 @@ def answers(
         experts=_experts(model, run),
         serving=None if run.serving is None else served(run.serving, run.batch, run.cache.block),
         speculation=_speculation(model, draft, run, cached),
-        draft=draft,
         offload=away,
         seconds_offloaded=None if away is None else _seconds(away, run, machines, rooflines),
     )
@@ -83,6 +81,21 @@ def draft_spec(drafting: Drafting, run: RunSpec) -> ModelSpec:
     """One device's part of the model that proposes tokens."""
     spec = model_spec(drafting.model, replace(run, drafting=None, quantization="", lora=None))
     return share(spec, replace(run.parallel, pp=1, ep=1), 0).model
+
+
+def adapted(device: DeviceEstimate, model: ModelSpec, run: RunSpec) -> DeviceEstimate:
+    """A device as drafting and offloading leave it.
+
+    Args:
+        device: without either.
+        model: its part of the model.
+        run: tells whether there is one.
+    """
+    if run.offloading is not None:
+        device = with_offload(device, offload(model, run.offloading.resident))
+    if run.drafting is not None:
+        device = with_draft(device, draft_spec(run.drafting, run), run)
+    return device
 
 
 def with_draft(device: DeviceEstimate, draft: ModelSpec, run: RunSpec) -> DeviceEstimate:

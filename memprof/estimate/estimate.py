@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from memprof.estimate.answers import Answers, answers, with_draft, with_offload
+from memprof.estimate.answers import Answers, adapted, answers
 from memprof.estimate.cached import cached_bytes
 from memprof.estimate.device import DeviceEstimate, device_estimate
 from memprof.estimate.experts import active_parameters
@@ -100,7 +100,8 @@ def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
     shares = [share(spec, run.parallel, stage) for stage in range(run.parallel.pp)]
     cached = [cached_bytes(each.model, run) for each in shares]
     devices = tuple(
-        device_estimate(each, run, kept) for each, kept in zip(shares, cached, strict=True)
+        adapted(device_estimate(each, run, kept), each.model, run)
+        for each, kept in zip(shares, cached, strict=True)
     )
     stages = [
         found
@@ -113,7 +114,6 @@ def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
         if stages and (bound := roofline(stages, run, machine)) is not None
     }
     more = answers(shares[0].model, run, cached[0], chosen, rooflines)
-    devices = tuple(_with(device, more, run) for device in devices)
     fullest = max(devices, key=lambda device: device.known_bytes)
     return RunEstimate(
         model=spec,
@@ -126,12 +126,6 @@ def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
         rooflines=rooflines,
         answers=more,
     )
-
-
-def _with(device: DeviceEstimate, found: Answers, run: RunSpec) -> DeviceEstimate:
-    if found.offload is not None:
-        device = with_offload(device, found.offload)
-    return device if found.draft is None else with_draft(device, found.draft, run)
 
 
 def machines(on: Machines) -> tuple[Hardware, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from memprof.errors import UsageError
+from memprof.estimate.answers import adapted
 from memprof.estimate.cached import cached_bytes
 from memprof.estimate.catalog.models import model_names
 from memprof.estimate.device import DeviceEstimate, device_estimate
@@ -37,7 +38,10 @@ def fits(device: DeviceEstimate, machine: Hardware) -> bool | None:
 def fullest_device(model: ModelSpec, run: RunSpec) -> DeviceEstimate:
     """The device of a run that holds most."""
     shares = [share(model, run.parallel, stage) for stage in range(run.parallel.pp)]
-    devices = [device_estimate(each, run, cached_bytes(each.model, run)) for each in shares]
+    devices = [
+        adapted(device_estimate(each, run, cached_bytes(each.model, run)), each.model, run)
+        for each in shares
+    ]
     return max(devices, key=lambda device: device.known_bytes)
 
 

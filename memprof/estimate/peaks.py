@@ -147,7 +147,9 @@ def kept_state(step: Step) -> Estimate:
     """Bytes of a device's optimizer state, a float32 copy of the weights included."""
     if step.optimizer is None:
         return Estimate(0, "nothing is updated")
-    state, parallel = optimizer_state(step.optimizer), step.run.parallel
+    places = {tensor.device for tensor in trained(step.model)}
+    device = places.pop() if len(places) == 1 else None
+    state, parallel = optimizer_state(step.optimizer, device), step.run.parallel
     if state.bytes is None:
         return state
     text, nbytes = state.formula, state.bytes

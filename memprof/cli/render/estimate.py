@@ -33,6 +33,7 @@ def estimate_text(
     for device in document["devices"] if len(document["devices"]) > 1 else [document]:
         yield from _peak(device)
         yield _categories(device)
+        yield from _open(device)
     if len(document["peaks"]) > 1:
         yield heading("Moments that can be the highest\n")
         yield _moments(document)
@@ -124,9 +125,17 @@ def _categories(device: Data) -> Table:
     return Table((*titles, Column("share"), Column("formula", "wrap")), rows)
 
 
+def _open(device: Data) -> Iterator[RenderableType]:
+    """Categories that no formula knows, though they may have no part in the moment shown."""
+    shown = device["peaks_by_category"][device["peak"]]
+    for name, part in device["highest_by_category"].items():
+        if part["bytes"] is None and shown.get(name, part)["bytes"] is not None:
+            yield indented(Text.assemble(category(name), f": {part['formula']}"))
+
+
 def _moments(document: Data) -> Table:
     columns = (Column("moment"), Column("bytes", "number"), Column("GB", "number"), Column(""))
-    highest = document["peak"]
+    highest = document["peak"] if document["peak_bytes"] is not None else ""
     rows = [
         (name, size(nbytes), _gb(nbytes), "the highest" if name == highest else "")
         for name, nbytes in document["peaks"].items()

@@ -11,11 +11,12 @@ import memprof
 from memprof.cli.compare import compare
 from memprof.cli.doctor import doctor
 from memprof.cli.info import info
+from memprof.cli.predict import predict
 from memprof.cli.report import report
 from memprof.cli.run import run
 from memprof.cli.view import view
 
-VERBS = ("run", "report", "compare", "info", "view", "doctor")
+VERBS = ("run", "predict", "report", "compare", "info", "view", "doctor")
 
 _HELP = """Where the memory of a PyTorch run went.
 
@@ -47,6 +48,7 @@ def _root(
 
 # Everything after the program's name belongs to the program.
 app.command(context_settings={"allow_interspersed_args": False})(run)
+app.command(context_settings={"allow_interspersed_args": False})(predict)
 app.command()(report)
 app.command()(compare)
 app.command()(info)

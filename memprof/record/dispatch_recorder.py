@@ -29,16 +29,26 @@ class DispatchRecorder:
 
     Args:
         stack_bytes: allocations of at least this many bytes keep their Python stack.
+        measures: whether operators have workspaces that can be measured; fake ones have none.
     """
 
-    def __init__(self, journal: Journal, scopes: Scopes, guard: Guard, stack_bytes: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        scopes: Scopes,
+        guard: Guard,
+        stack_bytes: int,
+        *,
+        measures: bool = True,
+    ) -> None:
         self._journal = journal
         self._scopes = scopes
         self._guard = guard
         self.storages = Storages(journal, stack_bytes, scopes.place)
         self.graph = Graph(self.storages, journal.strings.number)
         self._workspaces = Workspaces(journal)
-        self._handlings = Handlings(self._workspaces, journal.strings.number)
+        consider = self._workspaces.consider if measures else None
+        self._handlings = Handlings(consider, journal.strings.number)
         self._hooks: list[DispatchHook] = []
         self._depth = -1  # of the stack of modes without our own, while paused
         scopes.met = self._met

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, BinaryIO
 
@@ -64,11 +64,12 @@ class Options:
     """How to record.
 
     Attributes:
-        recorder: "auto", "native" or "dispatch".
+        recorder: "auto", "native" or "dispatch"; "fake" for a predicted run.
         stack_bytes: allocations of at least this many bytes keep their Python stack.
         detail: "modules", or "ops": the native observer notes the operator of every allocation.
         announce: is told what keeps the program waiting, or is not as was asked for.
         self_check: count what some steps allocate without the recording.
+        about: more for the trace's header, over what is known of this machine.
     """
 
     recorder: str = "auto"
@@ -76,6 +77,7 @@ class Options:
     detail: str = "modules"
     announce: Callable[[str], None] = lambda text: None
     self_check: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def active() -> Session | None:
@@ -84,15 +86,23 @@ def active() -> Session | None:
 
 
 class Session:
-    """A recording into `sink`; `start` and `stop` are called once each, on the same thread."""
+    """A recording into `sink`; `start` and `stop` are called once each, on the same thread.
+
+    Attributes:
+        is_predicted: whether the program runs on fake tensors.
+    """
 
     def __init__(self, sink: BinaryIO, options: Options) -> None:
         choice = choose(options.recorder, options.detail, options.announce)
-        journal = self.journal = Journal(sink, header(choice))
+        journal = self.journal = Journal(sink, {**header(choice), **options.about})
         guard = self._guard = Guard(journal)
         patches = self._patches = Patches()
-        self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
-        scopes = self.scopes = Scopes(journal, guard(self._cuda.sample))
+        self._sample_host, self._sample_cuda = _nothing, _nothing
+        self.is_predicted = choice.name == "fake"
+        if not self.is_predicted:
+            self._sample_host = guard(HostMemory(journal).sample)
+            self._sample_cuda = guard(CudaMemory(journal).sample)
+        scopes = self.scopes = Scopes(journal, self._sample_cuda)
         recorder = self._recorder = choice.make(journal, scopes, guard, options.stack_bytes)
         storages = self.storages = recorder.storages
         facts = self._facts = Facts(journal)
@@ -157,7 +167,7 @@ class Session:
         self._imports.start()
         self._patches.on_undo(self._imports.stop)
         self.scopes.begin_loading(scope)
-        self.journal.start(self._guard(self._host.sample), self._guard(self._cuda.sample))
+        self.journal.start(self._sample_host, self._sample_cuda)
         self._recorder.start(scope)
 
     def _find_more(self, scope: Scope) -> None:
@@ -190,8 +200,8 @@ class Session:
         self._roots.ended(self.scopes.current())
         self._guard(self._views.ended)()
         self.scopes.close()
-        self._guard(self._host.sample)()
-        self._guard(self._cuda.sample)()
+        self._sample_host()
+        self._sample_cuda()
         summary = {
             "end_ns": now_ns(),
             "allocations": self.storages.next_id(),
@@ -243,6 +253,10 @@ class Session:
     def warn(self, code: str, text: str) -> None:
         """Notes a remark in the trace."""
         self.journal.warn(code, text)
+
+
+def _nothing() -> None:
+    """A predicted run uses no memory that could be sampled."""
 
 
 def header(choice: Choice) -> Mapping[str, Any]:

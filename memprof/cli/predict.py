@@ -73,7 +73,8 @@ def predict(
     document = answer(prediction.analysis, prediction.gpu)
     text = predict_text(document, source=str(shown), quiet=quiet)
     emit(document, text, Destination(as_json, quiet=quiet, color=color))
-    return EXCEEDED if gpu and not document["fits"][prediction.gpu.hardware.key]["fits"] else 0
+    fit = document["fits"].get(prediction.gpu.hardware.key, {"fits": True})
+    return EXCEEDED if gpu and not fit["fits"] else 0
 
 
 def _prediction(output: Path, gpu: str, device: str, force: bool) -> Predicting:

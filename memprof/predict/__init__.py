@@ -1,1 +1,1 @@
-"""Prediction without the hardware: a program runs on fake tensors, recorded as a real one is."""
+"""What a run will need, before there is hardware to run it on."""

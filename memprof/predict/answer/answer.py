@@ -34,21 +34,19 @@ def answer(analysis: Analysis, gpu: Gpu) -> dict[str, Any]:
         "devices": {name: report["devices"][name]} if name else {},
     }
     if name is None:
-        return {**document, "needed_bytes": 0, "peak": None, "fits": fits(0)}
-    device = analysis.device(name)
-    levels = highest_levels(device)
-    needed = levels.reserved_bytes + CONTEXT_BYTES
+        return {**document, "needed_bytes": 0, "peak": None, "fits": {}}
+    levels = highest_levels(analysis.trace, name)
     return {
         **document,
-        "needed_bytes": needed,
+        "needed_bytes": levels.reserved_bytes + CONTEXT_BYTES,
         "context_bytes": CONTEXT_BYTES,
         "peak": {
             "requested_bytes": levels.requested_bytes,
             "allocated_bytes": levels.allocated_bytes,
             "reserved_bytes": levels.reserved_bytes,
-            "by_category": device.peak.by_category,
+            "by_category": analysis.device(name).peak.by_category,
         },
-        "fits": fits(needed),
+        "fits": fits(levels),
     }
 
 

@@ -1,34 +1,45 @@
-"""What CUDA's allocator would hand out and reserve for the requests of a trace."""
+"""What CUDA's allocator would hand out and reserve for the requests of a predicted run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memprof.analyze.device import DeviceAnalysis
-from memprof.predict.allocator import CachingAllocator
+from memprof.predict.replay import Requests, replay, requests_of
+from memprof.trace import Trace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Levels:
-    """The highest levels of one device, in bytes, each at its own moment."""
+    """The highest levels of one device, in bytes, each at its own moment.
+
+    Attributes:
+        requests: what was asked of the device.
+    """
 
     requested_bytes: int
     allocated_bytes: int
     reserved_bytes: int
+    requests: Requests
+
+    def fits_in(self, capacity: int) -> bool:
+        """Whether an allocator with so many bytes serves every request.
+
+        It does where all it reserves fits, and may where it gives unused memory back in between.
+        """
+        if self.reserved_bytes <= capacity:
+            return True
+        if self.allocated_bytes > capacity:
+            return False
+        return replay(self.requests, capacity=capacity).out_of_memory is None
 
 
-def highest_levels(device: DeviceAnalysis) -> Levels:
+def highest_levels(trace: Trace, device: str) -> Levels:
     """Replays the requests of a device in their order."""
-    trace = device.levels.trace
-    sizes, allocator = trace.allocations.nbytes, CachingAllocator()
-    addresses: dict[int, int] = {}
-    for event in device.events.tolist():
-        number = int(trace.events.allocation[event])
-        if trace.events.freed[event]:
-            address = addresses.pop(number, None)
-            if address is not None:
-                allocator.free(address)
-        elif sizes[number]:
-            addresses[number] = allocator.malloc(int(sizes[number]))
-    levels = allocator.levels
-    return Levels(device.peak.requested_bytes, levels.allocated_peak, levels.reserved_peak)
+    requests = requests_of(trace, device)
+    result = replay(requests)
+    return Levels(
+        requested_bytes=int(result.requested.max(initial=0)),
+        allocated_bytes=int(result.allocated.max(initial=0)),
+        reserved_bytes=int(result.reserved.max(initial=0)),
+        requests=requests,
+    )

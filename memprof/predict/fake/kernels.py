@@ -19,7 +19,7 @@ def _grouped_mm(mode: FakeTensorMode, args: Any, kwargs: Any) -> torch.Tensor:
     left, right = args[0], args[1]
     groups = args[2] if len(args) > 2 else kwargs.get("offs")
     rows, columns = left.shape[-2], right.shape[-1]
-    shape = (rows, columns)
+    shape: tuple[int, ...] = (rows, columns)
     if left.dim() == right.dim():
         shape = (len(groups) if left.dim() == 2 else left.shape[0], rows, columns)
     with mode:

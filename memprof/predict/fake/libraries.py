@@ -31,5 +31,5 @@ def _count_in(types: Any, patches: Patches) -> None:
 
 
 def _no_tracing(module: ModuleType, patches: Patches) -> None:
-    """transformers takes a fake tensor for a sign of compilation, and leaves out its shortcuts."""
+    """That library takes a fake tensor for a sign of compilation, and leaves out its shortcuts."""
     patches.replace(module, "is_fake_tensor", lambda _: lambda tensor: False)

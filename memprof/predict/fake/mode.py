@@ -42,6 +42,7 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, place: Place, remark: Remark) -> None:
         super().__init__(allow_non_fake_inputs=True)
+        self._within = False  # an operator whose rule calls others
         self._place = place
         self._remark = remark
 
@@ -56,13 +57,18 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if not isinstance(func, torch._ops.OpOverload) or func.namespace == "prim":
+        outermost = isinstance(func, torch._ops.OpOverload) and not self._within
+        if not outermost or func.namespace == "prim":
             return super().__torch_dispatch__(func, types, args, kwargs)
         if func is _aten._local_scalar_dense.default:
             return self._item(args[0])
         if func is _aten.equal.default:
             return bool(computed(func, args, kwargs))
-        result = self._result(func, types, args, kwargs)
+        self._within = True
+        try:
+            result = self._result(func, types, args, kwargs)
+        finally:
+            self._within = False
         if result is NotImplemented:
             return result
         for tensor in tensors_in(result):
@@ -84,8 +90,8 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             result = None
         if result is None:
             raise CannotPredictError(
-                f"{asking_line()}: {func} gives no shapes without its data; an operator of your own "
-                "learns to with torch.library.register_fake"
+                f"{asking_line()}: {func} gives no shapes without its data; an operator of your "
+                "own learns to with torch.library.register_fake"
             )
         return result
 

@@ -19,6 +19,13 @@ FLOATS_UP_TO: Final = 1 << 9
 
 _aten = torch.ops.aten
 _KEEPS: Final = {_aten._amp_foreach_non_finite_check_and_unscale_.default}  # finds all finite
+_UNSET: Final = {
+    _aten.empty.memory_format,
+    _aten.empty_like.default,
+    _aten.empty_strided.default,
+    _aten.new_empty.default,
+    _aten.new_empty_strided.default,
+}
 _NOT_FOR_TWINS: Final = ("device", "pin_memory", "layout")
 
 
@@ -85,7 +92,8 @@ def _follow_writes(func: Any, args: Any, kwargs: Any) -> None:
 def _follow_results(
     func: Any, args: Any, kwargs: Any, result: Any, fresh: list[torch.Tensor]
 ) -> None:
-    values = computed(func, args, kwargs) if all(map(_may_be_known, fresh)) else None
+    known = func not in _UNSET and all(map(_may_be_known, fresh))
+    values = computed(func, args, kwargs) if known else None
     if values is not None:
         for fake, value in zip(tensors_in(result), tensors_in(values), strict=True):
             if not _has_twin(fake):

@@ -1,0 +1,24 @@
+"""Whole programs played through the allocator: real recordings, and what would have been.
+
+`replay` takes requests from anywhere, `verify` holds the model against what PyTorch recorded.
+Reads no file and needs no torch.
+"""
+
+from memprof.predict.replay.player import OutOfMemory, ReplayResult, replay
+from memprof.predict.replay.recording import Action, Event, Recording
+from memprof.predict.replay.requests import Requests, requests_of
+from memprof.predict.replay.verify import Mismatch, Verification, verify
+
+__all__ = [
+    "Action",
+    "Event",
+    "Mismatch",
+    "OutOfMemory",
+    "Recording",
+    "ReplayResult",
+    "Requests",
+    "Verification",
+    "replay",
+    "requests_of",
+    "verify",
+]

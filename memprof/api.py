@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -84,6 +84,7 @@ def predict(
     gpu: str = "h100",
     force: bool = False,
     stack_bytes: int | str | None = None,
+    without: Iterable[str] = (),
 ) -> Predicting:
     """Predicts the memory of the code inside ``with memprof.predict(...)``, without the hardware.
 
@@ -96,15 +97,17 @@ def predict(
         gpu: the GPU that it finds, by its name in the catalogue.
         force: overwrite `output` if it exists.
         stack_bytes: allocations of at least this size keep their Python stack.
+        without: names of rules about the GPU's kernels that are to be left out.
 
     Raises:
-        UsageError: if there is no such device or GPU.
+        UsageError: if there is no such device, GPU or rule.
     """
     if device not in ("cuda", "cpu"):
         raise UsageError(f"device {device!r} cannot be predicted: choose cuda or cpu")
     config = read_config()
     kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
-    return Predicting(None if output is None else Path(output), device, gpu, force, kept)
+    path = None if output is None else Path(output)
+    return Predicting(path, device, gpu, force, kept, frozenset(without))
 
 
 def _announce(text: str) -> None:
@@ -263,19 +266,27 @@ class Predicting(Tracing):
     """One use of `predict()`: what runs between entering and leaving runs on fake tensors."""
 
     def __init__(
-        self, path: Path | None, device: str, gpu: str, force: bool, stack_bytes: int
+        self,
+        path: Path | None,
+        device: str,
+        gpu: str,
+        force: bool,
+        stack_bytes: int,
+        without: frozenset[str],
     ) -> None:
         from memprof.predict.gpu import gpu_named
+        from memprof.predict.rules import check_names
 
         super().__init__(path, "fake", force, stack_bytes, "modules")
         self.gpu = gpu_named(gpu)
         self._target = self.gpu if device == "cuda" else None
+        self._without = check_names(without)
         self._world: World | None = None
 
     def __enter__(self) -> Predicting:
         from memprof.predict.world import World
 
-        world = World(self._target)
+        world = World(self._target, self._without)
         world.__enter__()
         try:
             super().__enter__()

@@ -38,8 +38,8 @@ def measured(program: Program, recorder: str = "dispatch") -> Any:
     return tracing
 
 
-def predicted(program: Program, device: str = "cpu", gpu: str = "h100") -> Any:
-    with memprof.predict(device=device, gpu=gpu) as prediction:
+def predicted(program: Program, device: str = "cpu", **options: Any) -> Any:
+    with memprof.predict(device=device, **options) as prediction:
         program()
     faults = [remark.text for remark in prediction.trace.warnings if "error." in remark.code]
     assert not faults

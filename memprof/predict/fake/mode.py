@@ -20,8 +20,11 @@ from memprof.predict.fake.kernels import CORRECTED, INSTEAD
 from memprof.predict.fake.places import asking_line
 from memprof.predict.fake.stand_ins import NUMBER
 from memprof.predict.fake.values import computed, follow, tensors_in, value_of
+from memprof.predict.fake.workspaces import KernelWorkspaces
+from memprof.record.storages import current_node
 
 _aten = torch.ops.aten
+_ACCUMULATES = "torch::autograd::AccumulateGrad"
 _UNSHAPED = (DynamicOutputShapeException, DataDependentOutputException)
 _UNKNOWN = (UnsupportedOperatorException, NotImplementedError)
 Place = Callable[[torch.UntypedStorage, torch.device], None]
@@ -38,13 +41,24 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
     Args:
         place: is told the device of every storage.
         remark: is told, with a code, where an answer was taken for granted.
+        workspaces: what kernels take beside their results.
+        sums_in_place: add up gradients as autograd does where there is no mode.
     """
 
-    def __init__(self, place: Place, remark: Remark) -> None:
+    def __init__(
+        self,
+        place: Place,
+        remark: Remark,
+        workspaces: KernelWorkspaces,
+        *,
+        sums_in_place: bool = True,
+    ) -> None:
         super().__init__(allow_non_fake_inputs=True)
         self._within = False  # an operator whose rule calls others
         self._place = place
         self._remark = remark
+        self._workspaces = workspaces
+        self._sums_in_place = sums_in_place
 
     @property
     def avoid_device_init(self) -> bool:
@@ -64,9 +78,13 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             return self._item(args[0])
         if func is _aten.equal.default:
             return bool(computed(func, args, kwargs))
+        if func is _aten.add.Tensor and self._sums_in_place and _adds_up_gradients():
+            func = _aten.add_.Tensor
         self._within = True
         try:
+            taken = self._workspaces.take(self, func, args)
             result = self._result(func, types, args, kwargs)
+            del taken
         finally:
             self._within = False
         if result is NotImplemented:
@@ -104,3 +122,9 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
 
     def _stood_in(self, what: str, taken: object) -> None:
         self._remark("stand_in", f"{asking_line()}: asks for {what}: {taken} was taken")
+
+
+def _adds_up_gradients() -> bool:
+    """Whether autograd adds to a gradient; any mode makes it do so out of place."""
+    node = current_node()
+    return node is not None and node.name() == _ACCUMULATES and not torch.is_grad_enabled()

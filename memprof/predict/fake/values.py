@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from memprof.predict.fake.stand_ins import stand_in
 
-INTEGERS_UP_TO: Final = 1 << 20  # bytes of a tensor of integers or booleans
+INTEGERS_UP_TO: Final = 8 << 20  # bytes of a tensor of integers or booleans
 FLOATS_UP_TO: Final = 1 << 9
 
 _aten = torch.ops.aten
@@ -26,6 +26,7 @@ _UNSET: Final = {
     _aten.new_empty.default,
     _aten.new_empty_strided.default,
 }
+_LIFTS: Final = {_aten.lift_fresh.default, _aten.lift.default, _aten.lift_fresh_copy.default}
 _NOT_FOR_TWINS: Final = ("device", "pin_memory", "layout")
 
 
@@ -45,7 +46,7 @@ def remember(fake: torch.Tensor, value: torch.Tensor) -> None:
     storage: Any = fake.untyped_storage()
     twin = torch.empty_strided(fake.size(), fake.stride(), dtype=fake.dtype)
     twin.copy_(value)
-    if twin.untyped_storage().nbytes() == storage.nbytes():
+    if twin.untyped_storage().nbytes() == storage.nbytes():  # else the program made a part of it
         storage._twin = twin.untyped_storage()
 
 
@@ -54,6 +55,9 @@ def follow(func: Any, args: Any, kwargs: Any, result: Any) -> None:
     if func._schema.is_mutable:
         _follow_writes(func, args, kwargs)
         return
+    aliased = any(returned.alias_info is not None for returned in func._schema.returns)
+    if aliased and func not in _LIFTS:
+        return  # a view: what is known of its storage holds
     fresh = [tensor for tensor in tensors_in(result) if not _has_twin(tensor)]
     if fresh and any(map(_may_be_known, fresh)):
         _follow_results(func, args, kwargs, result, fresh)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from memprof.predict.fake import conversion, libraries
+from memprof.predict.fake import conversion, files, libraries
 from memprof.predict.fake.mode import PredictedMode
 from memprof.predict.fake.workspaces import KernelWorkspaces
 from memprof.predict.gpu import Gpu
@@ -46,6 +46,7 @@ class World:
                     attention.install(patches, self._gpu)
             conversion.install(patches)
             libraries.install(patches)
+            files.install(patches, _remark)
             workspaces = KernelWorkspaces(self._gpu, rules_without(self._without))
             stack.callback(workspaces.close)
             in_place = "gradient_sums" not in self._without

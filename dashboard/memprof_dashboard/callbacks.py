@@ -7,6 +7,7 @@ from dash import ALL, Input, Output, State
 
 from memprof_dashboard.actions import Actions
 from memprof_dashboard.state import Shown
+from memprof_dashboard.views import navigation
 
 _MOMENT = State("moment", "data")
 _WINDOW = State("window", "data")
@@ -19,10 +20,14 @@ def register(app: dash.Dash, shown: Shown) -> None:
     _moment(app, actions)
     _timeline(app, actions)
     _filter(app, actions)
+    navigation.register(app, shown)
     app.callback(
         Output("address", "search"),
         Input("moment", "data"),
         Input("window", "data"),
+        Input("hidden", "data"),
+        Input("view", "data"),
+        Input("filter", "value"),
         prevent_initial_call=True,
     )(actions.write)
 
@@ -37,6 +42,7 @@ def _moment(app: dash.Dash, actions: Actions) -> None:
         Input("next", "n_clicks"),
         Input("tab", "value"),
         Input("address", "search"),
+        Input("jump", "data"),
         _MOMENT,
         _WINDOW,
     )(actions.choose)
@@ -75,12 +81,16 @@ def _timeline(app: dash.Dash, actions: Actions) -> None:
         Output("events", "children", allow_duplicate=True),
         Output("window", "data", allow_duplicate=True),
         Output("whole", "disabled", allow_duplicate=True),
+        Output("hidden", "data", allow_duplicate=True),
+        Output("legend", "children", allow_duplicate=True),
+        Output("filter", "value", allow_duplicate=True),
         Input("address", "search"),
         _MOMENT,
         _WINDOW,
         _HIDDEN,
+        State("filter", "value"),
         prevent_initial_call="initial_duplicate",
-    )(actions.open_window)
+    )(actions.restore)
     app.callback(
         Output("hidden", "data"),
         Output("timeline", "figure", allow_duplicate=True),
@@ -97,7 +107,6 @@ def _timeline(app: dash.Dash, actions: Actions) -> None:
         Output("legend", "children", allow_duplicate=True),
         Output("hidden", "data", allow_duplicate=True),
         Output("events", "children", allow_duplicate=True),
-        Output("comparison", "children"),
         Output("about", "children"),
         Output("window", "data", allow_duplicate=True),
         Output("whole", "disabled", allow_duplicate=True),

@@ -7,7 +7,6 @@ from typing import Any
 from dash import dcc, html
 
 from memprof.analyze import Moment
-from memprof_dashboard.comparison import comparison_table
 from memprof_dashboard.legend import events_text, legend
 from memprof_dashboard.modules import module_map
 from memprof_dashboard.moments import category_bars, headline
@@ -16,6 +15,8 @@ from memprof_dashboard.state import Shown
 from memprof_dashboard.subjects import Subject
 from memprof_dashboard.tensors import count_text, tensor_grid, tensor_rows
 from memprof_dashboard.theme import GRAPH_CONFIG
+from memprof_dashboard.views.navigation import navigation
+from memprof_dashboard.views.view import MOMENT
 
 _TIMELINE_CONFIG = {
     **GRAPH_CONFIG,
@@ -40,10 +41,15 @@ def _body(shown: Shown) -> list[Any]:
         dcc.Store(id="moment", data={"subject": 0, "event": peak.event}),
         dcc.Store(id="window"),
         dcc.Store(id="hidden", data=list(shown.timeline(0).hidden_at_first)),
+        dcc.Store(id="view", data=MOMENT),
+        dcc.Store(id="jump"),
         _tabs(shown),
         _timeline_card(shown),
-        html.Div([_moment_card(subject, peak), _tensors_card(peak)], className="moment"),
-        html.Section(comparison_table(subject), className="card", id="comparison"),
+        html.Nav(navigation(shown, 0, MOMENT, counted=False), id="navigation"),
+        html.Div(
+            [_moment_card(subject, peak), _tensors_card(peak)], className="moment", id="moment-view"
+        ),
+        html.Div(id="panel"),
     ]
 
 
@@ -69,7 +75,7 @@ def _timeline_card(shown: Shown) -> Any:
         id="timeline",
         className="timeline",
         responsive=True,
-        figure=chart.figure(timeline, subject.peak),
+        figure=chart.figure(timeline, subject.peak, hidden),
         config=_TIMELINE_CONFIG,
     )
     legend_row = html.Div(legend(chart, hidden), id="legend", className="legend")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from memprof.analyze import Analysis, Moment
+from memprof.analyze import Analysis, Leak, Moment, leaks
+from memprof.analyze.findings import Finding, findings
 from memprof_dashboard.subjects import Subject, subjects_of
 from memprof_dashboard.timeline import TimelineFigure
 
@@ -22,6 +23,8 @@ class Shown:
         self.analyses = tuple(analyses)
         self.subjects: tuple[Subject, ...] = subjects_of(analyses)
         self.timeline = cache(self._timeline)
+        self.leaks = cache(self._leaks)
+        self._findings = cache(findings)
 
     @property
     def title(self) -> str:
@@ -41,6 +44,19 @@ class Shown:
         """The moment after an event; the peak where none is given."""
         subject = self.subject(number)
         return subject.peak if event is None else subject.device.at_event(event)
+
+    def findings(self, number: int) -> list[Finding]:
+        """What was found in the trace of a tab, on any of its devices."""
+        return self._findings(self.subject(number).analysis)
+
+    def beside(self, number: int, device: str) -> int:
+        """The number of the tab of another device of the same trace."""
+        analysis = self.subject(number).analysis
+        tabs = ((each.analysis, each.name) for each in self.subjects)
+        return list(tabs).index((analysis, device))
+
+    def _leaks(self, number: int) -> list[Leak]:
+        return leaks(self.subject(number).device)
 
     def _timeline(self, number: int) -> TimelineFigure:
         return TimelineFigure(self.subject(number))

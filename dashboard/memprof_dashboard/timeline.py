@@ -72,9 +72,8 @@ class TimelineFigure:
         lines = {line.name for line in self.lines} & set(hidden)
         return frozenset([*lines, *(expected if apart else ())])
 
-    def figure(self, timeline: Timeline, moment: Moment) -> dict[str, Any]:
+    def figure(self, timeline: Timeline, moment: Moment, hidden: Collection[str]) -> dict[str, Any]:
         """A window with the chosen moment marked."""
-        hidden = self.hidden_at_first
         traces = zip(self._frames(), self._data(timeline, hidden), strict=True)
         data = [merged(frame, nested(points)) for frame, points in traces]
         return {"data": data, "layout": self._layout(timeline, moment, hidden)}

@@ -3,6 +3,7 @@
 from memprof.analyze.analysis import Analysis, analyze
 from memprof.analyze.device import DeviceAnalysis, WorkspacePeak
 from memprof.analyze.groups import TensorGroup, grouped_top
+from memprof.analyze.leaks import Leak, leaks
 from memprof.analyze.levels import CategoryPeak
 from memprof.analyze.live import LiveSet, LiveTensor
 from memprof.analyze.modules import ModuleRow, module_table
@@ -17,6 +18,7 @@ __all__ = [
     "Analysis",
     "CategoryPeak",
     "DeviceAnalysis",
+    "Leak",
     "LiveSet",
     "LiveTensor",
     "ModuleRow",
@@ -28,6 +30,7 @@ __all__ = [
     "WorkspacePeak",
     "analyze",
     "grouped_top",
+    "leaks",
     "module_table",
     "phase_spans",
     "report_document",

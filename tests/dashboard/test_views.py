@@ -1,0 +1,61 @@
+"""A walk through the views under the timeline: what each says, and where its buttons lead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memprof.analyze import analyze, report_document
+from memprof.trace import load
+from memprof.units import format_bytes
+from tests.dashboard.acts import choose, listed, open_view
+from tests.dashboard.browser import settle
+from tests.dashboard.conftest import Open
+from tests.trace_builder import TraceBuilder
+
+_STEPS = """() => {
+  const rows = [];
+  dash_ag_grid.getApi('steps').forEachNodeAfterFilterAndSort(node => rows.push(node.data));
+  return rows;
+}"""
+
+
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    """Five steps, each of which keeps a tensor; the fourth needs more than the others."""
+    build = TraceBuilder()
+    build.alloc(4_000, label="parameter", name="w")
+    for step in range(5):
+        build.step()
+        with build.phase("forward"):
+            wide = build.alloc(9_000 if step == 3 else 3_000, stack="train.py:3 step")
+            build.alloc(500, stack="train.py:9 log")
+        build.free(wide)
+    return build.write(tmp_path / "leaking.json")
+
+
+def test_steps_and_findings_lead_to_their_tensors(open_page: Open, leaking: Path) -> None:
+    report = report_document(analyze(load(leaking)))
+    steps, (finding,) = report["devices"]["cpu"]["steps"], report["findings"]
+    page = open_page(leaking, query="?view=steps")
+    shown = page.evaluate(_STEPS)
+    assert [row["peak"] for row in shown] == [step["peak_bytes"] for step in steps]
+    assert [row["end"] for row in shown] == [step["end_bytes"] for step in steps]
+    assert [row["step"] for row in shown if row["odd"]] == [3]
+    assert "unlike the others: 3" in page.inner_text("#panel")
+    page.click("#steps .ag-row[row-index='2'] .ag-cell")
+    settle(page)
+    assert f"event={steps[2]['peak_event']}" in page.url
+    choose(page, "Show its tensors")
+    assert {row["what"] for row in listed(page)} == {"aten::empty"}
+    assert [row["bytes"] for row in listed(page)] == [500] * 4
+    open_view(page, "findings")
+    assert finding["text"] in page.inner_text("#panel")
+    assert page.inner_text("#panel .amount") == format_bytes(finding["bytes"])
+    choose(page, "Show its")
+    assert {int(row["allocation"]) for row in listed(page)} == set(finding["allocations"])
+    assert page.input_value("#filter") == "finding:1"
+    again = open_page(leaking, query=page.url.partition("/?")[2].join(["?", ""]))
+    settle(again)
+    assert {int(row["allocation"]) for row in listed(again)} == set(finding["allocations"])

@@ -13,6 +13,7 @@ from dash import Patch, ctx, no_update
 
 from memprof.analyze import Timeline
 from memprof_dashboard.address import Address, read_address, write_address
+from memprof_dashboard.blocks import STACK
 from memprof_dashboard.gestures import Window, clicked_event, neighbour, within, zoomed_to
 from memprof_dashboard.legend import events_text, legend
 from memprof_dashboard.modules import module_map
@@ -95,6 +96,7 @@ class Actions:
     def zoom(
         self,
         relayout: Any,
+        relayout_blocks: Any,
         _whole: Any,
         chosen: Chosen,
         now: Sequence[float] | None,
@@ -104,6 +106,8 @@ class Actions:
         match ctx.triggered_id:
             case "timeline":
                 wanted = zoomed_to(relayout)
+            case "blocks":
+                wanted = zoomed_to(relayout_blocks)
             case "whole":
                 wanted = ()
             case _:
@@ -197,6 +201,8 @@ class Actions:
         hidden: Sequence[str],
         view: str,
         words: str | None,
+        mode: str,
+        tensor: int | None,
     ) -> str:
         """Writes what is shown into the address."""
         at_first = self.shown.timeline(chosen["subject"]).hidden_at_first
@@ -209,6 +215,8 @@ class Actions:
             view=None if view == MOMENT else view,
             words=words,
             hidden=None if sorted(hidden) == sorted(at_first) else tuple(hidden),
+            mode=None if mode == STACK else mode,
+            tensor=tensor,
         )
         return write_address(said)
 

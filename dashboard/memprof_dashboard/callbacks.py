@@ -5,6 +5,7 @@ from __future__ import annotations
 import dash
 from dash import ALL, Input, Output, State
 
+from memprof_dashboard import drawing, opened
 from memprof_dashboard.actions import Actions
 from memprof_dashboard.state import Shown
 from memprof_dashboard.views import navigation
@@ -20,7 +21,8 @@ def register(app: dash.Dash, shown: Shown) -> None:
     _moment(app, actions)
     _timeline(app, actions)
     _filter(app, actions)
-    navigation.register(app, shown)
+    for part in (navigation, drawing, opened):
+        part.register(app, shown)
     app.callback(
         Output("address", "search"),
         Input("moment", "data"),
@@ -28,6 +30,8 @@ def register(app: dash.Dash, shown: Shown) -> None:
         Input("hidden", "data"),
         Input("view", "data"),
         Input("filter", "value"),
+        Input("mode", "data"),
+        Input("tensor", "data"),
         prevent_initial_call=True,
     )(actions.write)
 
@@ -70,6 +74,7 @@ def _timeline(app: dash.Dash, actions: Actions) -> None:
         Output("window", "data"),
         Output("whole", "disabled"),
         Input("timeline", "relayoutData"),
+        Input("blocks", "relayoutData"),
         Input("whole", "n_clicks"),
         Input("moment", "data"),
         _WINDOW,

@@ -7,6 +7,8 @@ from typing import Any
 from dash import dcc, html
 
 from memprof.analyze import Moment
+from memprof_dashboard.blocks import NOTE, STACK
+from memprof_dashboard.drawing import mode_buttons
 from memprof_dashboard.legend import events_text, legend
 from memprof_dashboard.modules import module_map
 from memprof_dashboard.moments import category_bars, headline
@@ -43,8 +45,11 @@ def _body(shown: Shown) -> list[Any]:
         dcc.Store(id="hidden", data=list(shown.timeline(0).hidden_at_first)),
         dcc.Store(id="view", data=MOMENT),
         dcc.Store(id="jump"),
+        dcc.Store(id="mode", data=STACK),
+        dcc.Store(id="tensor"),
         _tabs(shown),
         _timeline_card(shown),
+        html.Section(id="tensor-card", className="card tensor", hidden=True),
         html.Nav(navigation(shown, 0, MOMENT, counted=False), id="navigation"),
         html.Div(
             [_moment_card(subject, peak), _tensors_card(peak)], className="moment", id="moment-view"
@@ -79,8 +84,13 @@ def _timeline_card(shown: Shown) -> Any:
         config=_TIMELINE_CONFIG,
     )
     legend_row = html.Div(legend(chart, hidden), id="legend", className="legend")
+    blocks = dcc.Graph(id="blocks", className="timeline", responsive=True, config=_TIMELINE_CONFIG)
+    boxes = [
+        html.Div(graph, id="stack-box"),
+        html.Div([blocks, html.P(NOTE, className="quiet hint")], id="blocks-box", hidden=True),
+    ]
     return html.Section(
-        [_timeline_head(events_text(timeline)), legend_row, graph], className="card"
+        [_timeline_head(events_text(timeline)), legend_row, *boxes], className="card"
     )
 
 
@@ -93,7 +103,9 @@ def _timeline_head(drawn: str) -> Any:
         [
             html.H2("Memory over time"),
             html.Span(drawn, id="events", className="quiet"),
+            html.Span(id="blocks-told", className="quiet"),
             html.Span(className="spring"),
+            html.Div(mode_buttons(STACK), id="modes", className="group"),
             html.Button("Whole trace", id="whole", className="action", disabled=True),
             html.Div(steps, className="group"),
             html.Button("Go to peak", id="go-to-peak", className="action"),

@@ -21,11 +21,13 @@ class Subject:
         label: what its tab says.
         analysis: of the trace.
         name: of the device.
+        number: of its tab.
     """
 
     label: str
     analysis: Analysis
     name: str
+    number: int = 0
 
     @property
     def trace(self) -> Trace:
@@ -65,12 +67,12 @@ class Subject:
 
 def subjects_of(analyses: Sequence[Analysis]) -> tuple[Subject, ...]:
     """Lists the devices of all traces, the fullest first within each trace."""
-    found = []
+    found: list[Subject] = []
     for analysis in analyses:
         prefix = f"{trace_name(analysis.trace)} · " if len(analyses) > 1 else ""
         held = {name: analysis.device(name).peak.requested_bytes for name in analysis.devices}
         for name in sorted(analysis.devices, key=lambda name: -held[name]):
-            found.append(Subject(prefix + name, analysis, name))
+            found.append(Subject(prefix + name, analysis, name, len(found)))
     return tuple(found)
 
 

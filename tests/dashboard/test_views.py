@@ -59,3 +59,37 @@ def test_steps_and_findings_lead_to_their_tensors(open_page: Open, leaking: Path
     again = open_page(leaking, query=page.url.partition("/?")[2].join(["?", ""]))
     settle(again)
     assert {int(row["allocation"]) for row in listed(again)} == set(finding["allocations"])
+
+
+def test_blocks_open_a_tensor_and_hide_what_stays(open_page: Open, leaking: Path) -> None:
+    trace = load(leaking)
+    page = open_page(leaking, query="?tensor=1")
+    settle(page)
+    assert "train.py:3 step" in page.inner_text("#tensor-card")
+    assert "3,000 B" in page.inner_text("#tensor-card")
+    page.click("#close-tensor")
+    settle(page)
+    assert not page.is_visible("#tensor-card")
+    choose(page, "Blocks that change")
+    page.wait_for_selector("#blocks .barlayer path")
+    assert "without 1 that span the window" in page.inner_text("#blocks-told")
+    choose(page, "Blocks")
+    settle(page)
+    assert page.inner_text("#blocks-told") == f"{len(trace.allocations)} blocks"
+    rectangles = page.locator("#blocks .barlayer .trace").first.locator("path")
+    assert rectangles.count() == len(trace.allocations)
+    widest = trace.allocations.nbytes.tolist().index(9_000)
+    box = rectangles.nth(widest).bounding_box()
+    assert box is not None
+    at = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*at)
+    page.wait_for_selector("#blocks .hoverlayer text")
+    page.mouse.click(*at)
+    settle(page)
+    assert "9,000 B" in page.inner_text("#tensor-card")
+    assert f"tensor={widest}" in page.url
+    assert "mode=blocks" in page.url
+    choose(page, "Categories")
+    page.click("#tensors .ag-row[row-index='1'] .ag-cell")
+    settle(page)
+    assert "4,000 B" in page.inner_text("#tensor-card")

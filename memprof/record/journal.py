@@ -17,7 +17,8 @@ from memprof.trace.writer import CHUNK_ROWS
 
 now_ns = time.perf_counter_ns
 
-JOURNAL_THREAD = "memprof-journal"
+#: Names of memprof's own threads begin so.
+OWN_THREADS = "memprof-"
 FLUSH_SECONDS = 1.0
 BEAT_SECONDS = 0.05
 
@@ -44,7 +45,9 @@ class Journal:
         self._flushed = time.monotonic()
         self.sources: list[Callable[[], None]] = []
         self._beats: list[Callable[[], None]] = []
-        self._thread = threading.Thread(target=self._beat, name=JOURNAL_THREAD, daemon=True)
+        self._thread = threading.Thread(
+            target=self._beat, name=f"{OWN_THREADS}journal", daemon=True
+        )
         self._broken: OSError | None = None
 
     def start(self, *beats: Callable[[], None]) -> None:

@@ -19,7 +19,7 @@ from memprof.ranks import rank_and_world
 from memprof.record import interrupts
 from memprof.record.autograd import Backward
 from memprof.record.containers import tensors_in
-from memprof.record.cuda import CudaMemory
+from memprof.record.cuda import CudaMemory, cuda_uuids
 from memprof.record.dynamo import keep_out
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
@@ -35,6 +35,7 @@ from memprof.record.labels.optimizers import Optimizers
 from memprof.record.labels.parameters import Parameters
 from memprof.record.labels.sharded import ShardedWeights
 from memprof.record.modules import ModuleCalls, Paths
+from memprof.record.nvml.sampler import Sampler
 from memprof.record.patches import Patches
 from memprof.record.recompute import Recomputations
 from memprof.record.recorders import Choice, choose
@@ -92,6 +93,7 @@ class Session:
         guard = self._guard = Guard(journal)
         patches = self._patches = Patches()
         self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
+        self._sampler = Sampler(journal, guard.note, self._host.sample_slowly, cuda_uuids)
         scopes = self.scopes = Scopes(journal, guard(self._cuda.sample))
         recorder = self._recorder = choice.make(journal, scopes, guard, options.stack_bytes)
         storages = self.storages = recorder.storages
@@ -157,7 +159,10 @@ class Session:
         self._imports.start()
         self._patches.on_undo(self._imports.stop)
         self.scopes.begin_loading(scope)
-        self.journal.start(self._guard(self._host.sample), self._guard(self._cuda.sample))
+        self.journal.start(
+            self._guard(self._host.sample), self._guard(self._cuda.sample_with_blocks)
+        )
+        self._sampler.start()
         self._recorder.start(scope)
 
     def _find_more(self, scope: Scope) -> None:
@@ -190,6 +195,7 @@ class Session:
         self._roots.ended(self.scopes.current())
         self._guard(self._views.ended)()
         self.scopes.close()
+        self._sampler.stop()
         self._guard(self._host.sample)()
         self._guard(self._cuda.sample)()
         summary = {

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from memprof.cli.render import detail as details
+from memprof.cli.render.driver import driver
 from memprof.cli.render.findings import findings
 from memprof.cli.render.levels import levels
 from memprof.cli.render.parts import next_command
@@ -37,6 +38,7 @@ def report_text(
         yield from _device(device, name, len(document["devices"]) > 1, detail)
     if not document["devices"]:
         yield Text(NOTHING)
+    yield from driver(document)
     yield from remarks(document)
     yield from findings(document["findings"], several=len(document["devices"]) > 1)
     if not quiet:

@@ -14,8 +14,16 @@ from dash import Patch, ctx, no_update
 from memprof.analyze import Timeline
 from memprof_dashboard.address import Address, read_address, write_address
 from memprof_dashboard.blocks import STACK
-from memprof_dashboard.gestures import Window, clicked_event, neighbour, within, zoomed_to
+from memprof_dashboard.gestures import (
+    Window,
+    clicked_event,
+    neighbour,
+    neighbour_step,
+    within,
+    zoomed_to,
+)
 from memprof_dashboard.legend import events_text, legend
+from memprof_dashboard.levels import level_bars
 from memprof_dashboard.modules import module_map
 from memprof_dashboard.moments import category_bars, headline
 from memprof_dashboard.notices import about
@@ -44,6 +52,8 @@ class Actions:
         _peak: Any,
         _before: Any,
         _after: Any,
+        _before_step: Any,
+        _after_step: Any,
         tab: str,
         search: str,
         jump: Sequence[Any] | None,
@@ -60,6 +70,10 @@ class Actions:
                 event = neighbour(subject, now["event"], -1)
             case "next":
                 event = neighbour(subject, now["event"], +1)
+            case "previous-step":
+                event = neighbour_step(subject, now["event"], -1)
+            case "next-step":
+                event = neighbour_step(subject, now["event"], +1)
             case "tab" | "go-to-peak":
                 event = subject.peak.event
             case "jump":
@@ -80,7 +94,7 @@ class Actions:
         live = chosen_tensors(self.shown, chosen["subject"], chosen["event"], text)
         return (
             headline(subject, moment),
-            category_bars(subject, moment),
+            [*category_bars(subject, moment), *level_bars(subject, moment)],
             tensor_rows(live),
             count_text(live, moment),
             module_map(subject.device, moment),
@@ -153,15 +167,32 @@ class Actions:
         return change, events_text(timeline), window, window is None
 
     def switch(
-        self, _clicks: Any, chosen: Chosen, window: Sequence[float] | None, hidden: Sequence[str]
+        self,
+        _clicks: Any,
+        alone: Sequence[Any] | None,
+        chosen: Chosen,
+        window: Sequence[float] | None,
+        hidden: Sequence[str],
     ) -> Any:
-        """Hides or shows a layer of the timeline."""
+        """Hides or shows a layer of the timeline, or shows one category alone."""
         if not is_pressed():
             return no_update, no_update, no_update, no_update
-        hidden = sorted(set(hidden) ^ {ctx.triggered_id["key"]})
+        if "alone.data" in ctx.triggered_prop_ids:  # together with the two clicks, perhaps
+            hidden = self._all_but(chosen["subject"], str(alone and alone[0]), hidden)
+        else:
+            hidden = sorted(set(hidden) ^ {ctx.triggered_id["key"]})
         change, timeline = self._redrawn(chosen, window, hidden)
         buttons = legend(self.shown.timeline(chosen["subject"]), hidden)
         return hidden, change, buttons, events_text(timeline)
+
+    def _all_but(self, number: int, kept: str, hidden: Sequence[str]) -> list[str]:
+        """All categories but one; none of them where that one was shown alone already."""
+        chart = self.shown.timeline(number)
+        if kept not in chart.categories:
+            return list(hidden)
+        others = set(chart.categories) - {kept}
+        lines = set(hidden) - set(chart.categories)
+        return sorted(lines if others == set(hidden) - lines else lines | others)
 
     def change_tab(self, tab: str, search: str, chosen: Chosen) -> Any:
         """Shows another device or trace."""

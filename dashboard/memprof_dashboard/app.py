@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import dash
+import flask
 
 from memprof.analyze import Analysis
 from memprof.palette import CATEGORY_COLORS
+from memprof_dashboard.amounts import COOKIE, choose_units
 from memprof_dashboard.callbacks import register
 from memprof_dashboard.layout import page
 from memprof_dashboard.state import Shown
@@ -29,10 +32,15 @@ def create_app(analysis: Analysis | Sequence[Analysis]) -> dash.Dash:
         suppress_callback_exceptions=True,
     )
     app.index_string = app.index_string.replace("{%css%}", f"{{%css%}}<style>{_swatches()}</style>")
-    app.layout = page(shown)
+    app.layout = partial(page, shown)  # anew for each visitor, in the units of choice
+    app.server.before_request(_read_units)
     if shown.subjects:
         register(app, shown)
     return app
+
+
+def _read_units() -> None:
+    choose_units(flask.request.cookies.get(COOKIE))
 
 
 def _swatches() -> str:

@@ -10,7 +10,7 @@ from memprof.analyze import LiveSet, Moment
 from memprof.analyze.blocks import Blocks, blocks
 from memprof.palette import CATEGORY_COLORS
 from memprof.trace import CATEGORIES
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.bands import band_trace
 from memprof_dashboard.overlays import INK_LINE
 from memprof_dashboard.scale import format_seconds, scale_for, typed_array

@@ -9,7 +9,9 @@ from dash import dcc, html
 from memprof.analyze import Moment
 from memprof_dashboard.blocks import NOTE, STACK
 from memprof_dashboard.drawing import mode_buttons
+from memprof_dashboard.keys import header_buttons, help_dialog
 from memprof_dashboard.legend import events_text, legend
+from memprof_dashboard.levels import level_bars
 from memprof_dashboard.modules import module_map
 from memprof_dashboard.moments import category_bars, headline
 from memprof_dashboard.notices import about, notices
@@ -31,7 +33,8 @@ _MAP_CONFIG = {**GRAPH_CONFIG, "displayModeBar": False}
 def page(shown: Shown) -> Any:
     """The whole page, at the peak of the first subject."""
     told = html.Div(about(shown.analyses[0].trace), id="about", className="about")
-    header = html.Header([html.H1("memprof"), told])
+    spring = html.Span(className="spring")
+    header = html.Header([html.H1("memprof"), told, spring, *header_buttons(), help_dialog()])
     body = _body(shown) if shown.subjects else [_nothing()]
     return html.Div([header, *notices(shown), html.Main(body)], className="page")
 
@@ -47,6 +50,7 @@ def _body(shown: Shown) -> list[Any]:
         dcc.Store(id="jump"),
         dcc.Store(id="mode", data=STACK),
         dcc.Store(id="tensor"),
+        dcc.Store(id="alone"),
         _tabs(shown),
         _timeline_card(shown),
         html.Section(id="tensor-card", className="card tensor", hidden=True),
@@ -96,8 +100,13 @@ def _timeline_card(shown: Shown) -> Any:
 
 def _timeline_head(drawn: str) -> Any:
     steps = [
-        html.Button("‹", id="previous", title="Previous event", className="action step"),
-        html.Button("›", id="next", title="Next event", className="action step"),
+        html.Button(sign, id=name, title=title, className="action step")
+        for sign, name, title in (
+            ("«", "previous-step", "Previous step ([)"),
+            ("‹", "previous", "Previous event (←)"),
+            ("›", "next", "Next event (→)"),
+            ("»", "next-step", "Next step (])"),
+        )
     ]
     return html.Div(
         [
@@ -106,9 +115,9 @@ def _timeline_head(drawn: str) -> Any:
             html.Span(id="blocks-told", className="quiet"),
             html.Span(className="spring"),
             html.Div(mode_buttons(STACK), id="modes", className="group"),
-            html.Button("Whole trace", id="whole", className="action", disabled=True),
+            html.Button("Whole trace", id="whole", className="action", title="W", disabled=True),
             html.Div(steps, className="group"),
-            html.Button("Go to peak", id="go-to-peak", className="action"),
+            html.Button("Go to peak", id="go-to-peak", className="action", title="P"),
         ],
         className="card-head",
     )
@@ -123,7 +132,7 @@ def _moment_card(subject: Subject, moment: Moment) -> Any:
         config=_MAP_CONFIG,
     )
     words = html.Div(headline(subject, moment), id="headline", className="headline")
-    bars = html.Div(category_bars(subject, moment), id="bars")
+    bars = html.Div([*category_bars(subject, moment), *level_bars(subject, moment)], id="bars")
     return html.Section(
         [html.Div([words, bars]), html.Div([html.H3("By module"), graph])], className="card now"
     )

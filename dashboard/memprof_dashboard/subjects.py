@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from memprof.analyze import Analysis, DeviceAnalysis, Moment
+from memprof.analyze import Analysis, DeviceAnalysis, Moment, StepRow, step_table
 from memprof.analyze.phases import end_ns
 from memprof.trace import Trace
 from memprof_dashboard.scale import Scale, scale_for
@@ -45,6 +45,11 @@ class Subject:
         return self.device.peak
 
     @cached_property
+    def steps(self) -> list[StepRow]:
+        """What each step came to."""
+        return step_table(self.device)
+
+    @property
     def scale(self) -> Scale:
         """The unit of the timeline's axis."""
         return scale_for(self.peak.requested_bytes)

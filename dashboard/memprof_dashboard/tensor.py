@@ -9,7 +9,7 @@ from dash import dcc, html
 from memprof.analyze import Moment
 from memprof.analyze.life import Life
 from memprof.palette import CATEGORY_COLORS
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.scale import format_clock, format_seconds, typed_array
 from memprof_dashboard.subjects import Subject
 from memprof_dashboard.theme import GRAPH_CONFIG, HOVER_FORMAT, MUTED, base_layout, label

@@ -7,7 +7,7 @@ from typing import Any
 import dash_ag_grid as dag
 
 from memprof.analyze import LiveSet, LiveTensor, Moment
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.scale import format_seconds
 from memprof_dashboard.theme import GRID_OPTIONS, SELECT_ROW, label
 

@@ -12,7 +12,7 @@ from dash import Patch
 from memprof.analyze import Moment, Timeline
 from memprof.trace import CATEGORIES
 from memprof.trace.document import Ints
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.bands import Bands, band_trace
 from memprof_dashboard.estimates import ExpectedLine, estimate_line
 from memprof_dashboard.overlays import Overlay, sampled_lines

@@ -36,6 +36,31 @@ _REST: Final = {
 }
 UNEXPLAINED: Final = "unexplained"
 
+#: What people read of each level and of each part of what lies between two.
+LEVEL_NAMES: Final = {
+    "requested": "requested by tensors",
+    "allocated": "allocated",
+    "reserved": "reserved",
+    "process": "this process",
+    "device": "device",
+}
+GAP_NAMES: Final = {
+    "unseen": "seen by the allocator and by no recorder",
+    "rounding": "rounding up to blocks of 512 B",
+    "unsplit": "rests of blocks too small to split",
+    "pending": "freed, waiting for another stream",
+    "graph_pools": "free in the pools of CUDA graphs",
+    "fragmented": "free in pieces smaller than the largest tensor",
+    "cached": "cached, free for reuse",
+    "context": "CUDA context and kernels, as at the first sample",
+    "libraries": "libraries since then: NCCL, cuDNN, kernels loaded later",
+    "outside": "context, libraries and what else is on the device",
+    "other_processes": "other processes",
+    "outside_tensors": "Python, libraries, memory not yet given back",
+    "untouched": "asked for and not touched yet",
+    "unexplained": "not explained",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

@@ -93,3 +93,49 @@ def test_blocks_open_a_tensor_and_hide_what_stays(open_page: Open, leaking: Path
     page.click("#tensors .ag-row[row-index='1'] .ag-cell")
     settle(page)
     assert "4,000 B" in page.inner_text("#tensor-card")
+
+
+def test_the_keyboard_does_what_buttons_do(open_page: Open, leaking: Path) -> None:
+    steps = report_document(analyze(load(leaking)))["devices"]["cpu"]["steps"]
+    page = open_page(leaking)
+    peak = page.url
+
+    def pressed(key: str) -> None:
+        page.keyboard.press(key)
+        settle(page)
+
+    for key, step in (("[", 2), ("[", 1), ("]", 2)):
+        pressed(key)
+        assert f"event={steps[step]['peak_event']}" in page.url
+    pressed("ArrowRight")
+    assert f"event={steps[2]['peak_event'] + 1}" in page.url
+    pressed("p")
+    assert f"event={steps[3]['peak_event']}" in page.url or page.url == peak
+    pressed("b")
+    assert "mode=blocks" in page.url
+    pressed("?")
+    assert page.is_visible("#help")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#help")
+    pressed("/")
+    page.keyboard.type("b3[")
+    page.wait_for_function("location.search.includes('filter=b3')")
+    assert "view=" not in page.url
+    page.keyboard.press("Escape")
+    pressed("3")
+    assert "view=steps" in page.url
+    page.locator("#legend .chip", has_text="weights").first.dblclick()
+    settle(page)
+    assert page.locator("#legend .chip.off").count() == page.locator("#legend .chip").count() - 1
+
+
+def test_amounts_are_read_in_gib_or_gb(open_page: Open, leaking: Path) -> None:
+    peak = report_document(analyze(load(leaking)))["devices"]["cpu"]["peak"]["requested_bytes"]
+    page = open_page(leaking)
+    assert page.inner_text("#moment-bytes") == f"{peak / 1024:.2f} KiB"
+    for shown in (f"{peak / 1000:.2f} kB", f"{peak / 1024:.2f} KiB"):
+        page.click("#units")
+        page.wait_for_function(
+            "told => document.querySelector('#moment-bytes').innerText === told", arg=shown
+        )
+        settle(page)

@@ -7,7 +7,7 @@ from typing import Any
 from dash import html
 
 from memprof.analyze.findings import Finding
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.state import Shown
 from memprof_dashboard.views.view import View, card, jump, nothing
 

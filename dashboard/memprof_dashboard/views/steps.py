@@ -7,9 +7,9 @@ from typing import Any
 import dash_ag_grid as dag
 from dash import dcc, html
 
-from memprof.analyze import DeviceAnalysis, Leak, StepRow, step_table
+from memprof.analyze import DeviceAnalysis, Leak, StepRow
 from memprof.analyze.steps import odd_steps, typical_rise
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.scale import format_seconds
 from memprof_dashboard.state import Shown
 from memprof_dashboard.theme import GRAPH_CONFIG, GRID_OPTIONS, SELECT_ROW
@@ -22,7 +22,7 @@ _CONFIG = {**GRAPH_CONFIG, "displayModeBar": False}
 def panel(shown: Shown, number: int) -> Any:
     """Table, overlay and leaks of a subject."""
     subject = shown.subject(number)
-    rows = step_table(subject.device)
+    rows = subject.steps
     if not rows:
         return nothing(
             "No steps",

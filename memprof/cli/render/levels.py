@@ -8,39 +8,17 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from memprof.analyze.waterfall import GAP_NAMES, LEVEL_NAMES
 from memprof.cli.render.parts import heading, indented, size
 from memprof.cli.render.table import Column, Row, Table
 
-_LEVELS = {
-    "requested": "requested by tensors",
-    "allocated": "allocated",
-    "reserved": "reserved",
-    "process": "this process",
-    "device": "device",
-}
-_GAPS = {
-    "unseen": "seen by the allocator and by no recorder",
-    "rounding": "rounding up to blocks of 512 B",
-    "unsplit": "rests of blocks too small to split",
-    "pending": "freed, waiting for another stream",
-    "graph_pools": "free in the pools of CUDA graphs",
-    "fragmented": "free in pieces smaller than the largest tensor",
-    "cached": "cached, free for reuse",
-    "context": "CUDA context and kernels, as at the first sample",
-    "libraries": "libraries since then: NCCL, cuDNN, kernels loaded later",
-    "outside": "context, libraries and what else is on the device",
-    "other_processes": "other processes",
-    "outside_tensors": "Python, libraries, memory not yet given back",
-    "untouched": "asked for and not touched yet",
-    "unexplained": "not explained",
-}
 _COLUMNS = (Column("", "number"), Column("", "wrap"))
 
 
 def levels(device: Mapping[str, Any], name: str) -> Iterator[RenderableType]:
     """The levels of bytes at the peak; nothing where only one level is known."""
     found = device["waterfall"]
-    known = [level for level in _LEVELS if found[level] is not None]
+    known = [level for level in LEVEL_NAMES if found[level] is not None]
     if len(known) < 2:
         return
     yield heading("From tensors to " + ("the process" if name == "cpu" else "nvidia-smi"))
@@ -57,10 +35,10 @@ def _rows(found: Mapping[str, Any], known: list[str]) -> Iterator[Row]:
     for level in known:
         for gap in found["gaps"]:
             if gap["upper"] == level:
-                yield Text(size(gap["bytes"], sign=True), "dim"), f"  {_GAPS[gap['name']]}"
-        yield size(found[level]), Text(_LEVELS[level], "bold")
+                yield Text(size(gap["bytes"], sign=True), "dim"), f"  {GAP_NAMES[gap['name']]}"
+        yield size(found[level]), Text(LEVEL_NAMES[level], "bold")
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
-    gaps = "".join(f"{_GAPS[gap['name']]} {size(abs(gap['bytes']))} " for gap in found["gaps"])
+    gaps = "".join(f"{GAP_NAMES[gap['name']]} {size(abs(gap['bytes']))} " for gap in found["gaps"])
     return f"requested {size(found['requested'])} ─ {gaps}→ this process {size(found['process'])}"

@@ -84,6 +84,7 @@ class Tracing:
 
     Attributes:
         path: the trace file; from entering on with this process's rank in its name, if it has one.
+        quiet: do not explain an OutOfMemoryError that ends the traced code.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Tracing:
         self._stack_bytes = stack_bytes
         self._detail = detail
         self._self_check = self_check
+        self.quiet = False
         self._session: Session | None = None
         self._sink: BinaryIO | None = None
         self._trace: Trace | None = None
@@ -155,6 +157,7 @@ class Tracing:
         if session is None or self._sink is None:
             return
         if error is not None:
+            session.raised(error)
             session.warn("exception", f"the traced code raised {type(error).__name__}: {error}")
             hide_own_frames(error)
         try:
@@ -165,6 +168,22 @@ class Tracing:
             print(f"memprof: {self.path}: the trace is incomplete: {failed}", file=sys.stderr)
         if self.path is not None:
             self._sink.close()
+        if error is not None:
+            self._explain(error)
+
+    def _explain(self, error: BaseException) -> None:
+        """Says what filled the memory, if that ended the traced code; never fails."""
+        from memprof.record.out_of_memory import is_out_of_memory
+
+        if self.quiet or not is_out_of_memory(error):
+            return
+        from memprof.out_of_memory import breakdown
+
+        try:
+            for line in breakdown(self.trace):
+                print(line, file=sys.stderr)
+        except Exception as own:
+            print(f"memprof: what filled the memory cannot be told: {own}", file=sys.stderr)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Records every call of a function; the latest is what `trace` and `peak` speak of."""

@@ -8,7 +8,7 @@ from typing import Any
 from dash import html
 
 from memprof.analyze import Moment, waterfall
-from memprof.analyze.waterfall import GAP_NAMES, LEVEL_NAMES, Gap
+from memprof.analyze.waterfall import GAP_TEXTS, LEVEL_TEXTS, Gap
 from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.subjects import Subject
 
@@ -25,7 +25,7 @@ def level_bars(subject: Subject, moment: Moment) -> list[Any]:
     for level, nbytes in known.items():
         gaps = [gap for gap in found.gaps if gap.upper == level]
         rows += _gap_rows(gaps, before, most)
-        rows.append(_row(LEVEL_NAMES[level], nbytes, 0, nbytes, most, "level"))
+        rows.append(_row(LEVEL_TEXTS[level], nbytes, 0, nbytes, most, "level"))
         before = nbytes
     end = "the process" if subject.name == "cpu" else "nvidia-smi"
     return [html.H3(f"From tensors to {end}"), html.Div(rows, className="levels")]
@@ -35,7 +35,7 @@ def _gap_rows(gaps: list[Gap], begin: int, most: int) -> Iterator[Any]:
     for gap in gaps:
         end = begin + gap.bytes
         low, high = min(begin, end), max(begin, end)
-        yield _row(GAP_NAMES[gap.name], gap.bytes, low, high, most, "gap", sign=True)
+        yield _row(GAP_TEXTS[gap.name], gap.bytes, low, high, most, "gap", sign=True)
         begin = end
 
 

@@ -13,6 +13,7 @@ from memprof.analyze.groups import TensorGroup, grouped_top
 from memprof.analyze.modules import module_table
 from memprof.analyze.moment import Moment
 from memprof.analyze.observer import out_of_place_sums
+from memprof.analyze.out_of_memory import out_of_memory
 from memprof.analyze.phases import end_ns, seconds
 from memprof.analyze.self_check import self_check
 from memprof.analyze.steps import StepRow, step_table
@@ -27,7 +28,8 @@ def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dic
     """Builds the report: a dict of ints, floats, strings and lists, ready for `json.dumps`.
 
     `observer` says how recording itself changed what was allocated, `self_check` what steps
-    without it allocated (None if that was not asked for), `nvml` and `host` what the driver and the
+    without it allocated (None if that was not asked for), `out_of_memory` when
+    memory ran out last (None if never), `nvml` and `host` what the driver and the
     system said. Each device has, beside its
     moments, `category_peaks` (each category's own highest bytes and the event that reached them),
     `unseen` (the peak with the workspaces of operations counted in), `steps` and `modules` (of the
@@ -50,6 +52,7 @@ def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dic
         ],
         "observer": asdict(out_of_place_sums(trace)),
         "self_check": self_check(trace),
+        "out_of_memory": out_of_memory(trace),
         "nvml": driver_document(trace),
         "host": host_document(trace),
         "devices": {name: _device(analysis.device(name), top, depth) for name in analysis.devices},

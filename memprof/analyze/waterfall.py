@@ -36,15 +36,16 @@ _REST: Final = {
 }
 UNEXPLAINED: Final = "unexplained"
 
-#: What people read of each level and of each part of what lies between two.
-LEVEL_NAMES: Final = {
+#: What the levels are, for people.
+LEVEL_TEXTS: Final = {
     "requested": "requested by tensors",
     "allocated": "allocated",
     "reserved": "reserved",
     "process": "this process",
     "device": "device",
 }
-GAP_NAMES: Final = {
+#: What the gaps are, for people.
+GAP_TEXTS: Final = {
     "unseen": "seen by the allocator and by no recorder",
     "rounding": "rounding up to blocks of 512 B",
     "unsplit": "rests of blocks too small to split",

@@ -85,7 +85,7 @@ def run(
     refuse_existing(shown, force)
     if not shown.parent.is_dir():
         raise TraceFileError(f"{shown}: there is no folder {shown.parent}; make it first")
-    recording = Recording(shown.absolute(), config, force=force, self_check=self_check)
+    recording = Recording(shown.absolute(), config, force=force, self_check=self_check, quiet=quiet)
     return partial(become, started, recording, shown, quiet)
 
 

@@ -26,6 +26,10 @@ def _unheard(kwargs: dict[str, Any], result: Any) -> None:
     pass
 
 
+def _untold(error: BaseException) -> None:
+    pass
+
+
 class Paths:
     """Knows which module holds which, and so every module's full path from the outermost one."""
 
@@ -134,6 +138,7 @@ class ModuleCalls:
         self._open = True
         self._unrecorded = 0
         self.root_returned: Callable[[dict[str, Any], Any], None] = _unheard
+        self.raised: Callable[[BaseException], None] = _untold
 
     def install(self, patches: Patches) -> None:
         """Wraps the call; undoing `patches` restores it."""
@@ -157,7 +162,8 @@ class ModuleCalls:
             scope = enter(module)
             try:
                 result = call(module, *args, **kwargs)
-            except BaseException:
+            except BaseException as error:
+                self.raised(error)
                 leave(scope, module, args, kwargs, None)
                 raise
             leave(scope, module, args, kwargs, result)

@@ -36,6 +36,7 @@ from memprof.record.labels.parameters import Parameters
 from memprof.record.labels.sharded import ShardedWeights
 from memprof.record.modules import ModuleCalls, Paths
 from memprof.record.nvml.sampler import Sampler
+from memprof.record.out_of_memory import OutOfMemory
 from memprof.record.patches import Patches
 from memprof.record.recompute import Recomputations
 from memprof.record.recorders import Choice, choose
@@ -109,6 +110,11 @@ class Session:
             storages, scopes, self._parameters, self._caches, views, facts, paths, guard
         )
         self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
+        self._out_of_memory = OutOfMemory(
+            journal, self._module_at_work, guard(self._cuda.sample_closely)
+        )
+        self.raised = guard(self._out_of_memory.passing)
+        self._calls.raised = self._backward.raised = self.raised
         self._self_check: SelfCheck | None = None
         if options.self_check:
             self._self_check = SelfCheck(
@@ -164,6 +170,9 @@ class Session:
         )
         self._sampler.start()
         self._recorder.start(scope)
+
+    def _module_at_work(self) -> str:
+        return self.journal.strings[self.scopes.current().module]
 
     def _find_more(self, scope: Scope) -> None:
         self._find_existing(scope, found=True)

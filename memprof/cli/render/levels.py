@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from memprof.analyze.waterfall import GAP_NAMES, LEVEL_NAMES
+from memprof.analyze.waterfall import GAP_TEXTS, LEVEL_TEXTS
 from memprof.cli.render.parts import heading, indented, size
 from memprof.cli.render.table import Column, Row, Table
 
@@ -18,7 +18,7 @@ _COLUMNS = (Column("", "number"), Column("", "wrap"))
 def levels(device: Mapping[str, Any], name: str) -> Iterator[RenderableType]:
     """The levels of bytes at the peak; nothing where only one level is known."""
     found = device["waterfall"]
-    known = [level for level in LEVEL_NAMES if found[level] is not None]
+    known = [level for level in LEVEL_TEXTS if found[level] is not None]
     if len(known) < 2:
         return
     yield heading("From tensors to " + ("the process" if name == "cpu" else "nvidia-smi"))
@@ -35,10 +35,10 @@ def _rows(found: Mapping[str, Any], known: list[str]) -> Iterator[Row]:
     for level in known:
         for gap in found["gaps"]:
             if gap["upper"] == level:
-                yield Text(size(gap["bytes"], sign=True), "dim"), f"  {GAP_NAMES[gap['name']]}"
-        yield size(found[level]), Text(LEVEL_NAMES[level], "bold")
+                yield Text(size(gap["bytes"], sign=True), "dim"), f"  {GAP_TEXTS[gap['name']]}"
+        yield size(found[level]), Text(LEVEL_TEXTS[level], "bold")
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
-    gaps = "".join(f"{GAP_NAMES[gap['name']]} {size(abs(gap['bytes']))} " for gap in found["gaps"])
+    gaps = "".join(f"{GAP_TEXTS[gap['name']]} {size(abs(gap['bytes']))} " for gap in found["gaps"])
     return f"requested {size(found['requested'])} ─ {gaps}→ this process {size(found['process'])}"

@@ -12,9 +12,10 @@ from memprof.cli.render import detail as details
 from memprof.cli.render.driver import driver
 from memprof.cli.render.findings import findings
 from memprof.cli.render.levels import levels
-from memprof.cli.render.parts import next_command
+from memprof.cli.render.parts import heading, indented, next_command
 from memprof.cli.render.peak import category_table, largest, not_estimated, peak_line, unseen
 from memprof.cli.render.run_facts import early_end, remarks, run_line
+from memprof.out_of_memory import lines
 
 NOTHING = (
     "\nNothing was recorded: no tensor was allocated while the trace ran, and none was alive when "
@@ -38,11 +39,18 @@ def report_text(
         yield from _device(device, name, len(document["devices"]) > 1, detail)
     if not document["devices"]:
         yield Text(NOTHING)
+    yield from _out_of_memory(document["out_of_memory"])
     yield from driver(document)
     yield from remarks(document)
     yield from findings(document["findings"], several=len(document["devices"]) > 1)
     if not quiet:
         yield next_command(f"memprof view {document['trace']['source']}")
+
+
+def _out_of_memory(found: Mapping[str, Any] | None) -> Iterator[RenderableType]:
+    if found is not None:
+        yield heading("Out of memory" + (f", {found['times']} times" if found["times"] > 1 else ""))
+        yield from map(indented, lines(found))
 
 
 def _device(

@@ -206,12 +206,18 @@ class Tracing:
             self._trace = self._load()
         return self._trace
 
+    def so_far(self) -> Trace:
+        """What has been recorded up to now; the recording goes on."""
+        if self._session is None:
+            return self.trace
+        self._session.catch_up()
+        return self._load()
+
     def _load(self) -> Trace:
         if self.path is not None:
             return load(self.path)
         assert isinstance(self._sink, io.BytesIO)
-        self._sink.seek(0)
-        return read(self._sink)
+        return read(io.BytesIO(self._sink.getvalue()))
 
     @property
     def analysis(self) -> Analysis:

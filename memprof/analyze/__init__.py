@@ -2,6 +2,7 @@
 
 from memprof.analyze.analysis import Analysis, analyze
 from memprof.analyze.device import DeviceAnalysis, WorkspacePeak
+from memprof.analyze.diff import Change, DeviceDiff, diff
 from memprof.analyze.groups import TensorGroup, grouped_top
 from memprof.analyze.leaks import Leak, leaks
 from memprof.analyze.levels import CategoryPeak
@@ -17,7 +18,9 @@ from memprof.analyze.waterfall import waterfall
 __all__ = [
     "Analysis",
     "CategoryPeak",
+    "Change",
     "DeviceAnalysis",
+    "DeviceDiff",
     "Leak",
     "LiveSet",
     "LiveTensor",
@@ -29,6 +32,7 @@ __all__ = [
     "Timeline",
     "WorkspacePeak",
     "analyze",
+    "diff",
     "grouped_top",
     "leaks",
     "module_table",

@@ -40,6 +40,7 @@ class Journal:
         self._dirty_warnings: set[str] = set()
         self._sink = sink
         self._writer = TraceWriter(sink, header)
+        self._carrying = threading.Lock()
         self._writing = threading.Lock()
         self._stopping = threading.Event()
         self._flushed = time.monotonic()
@@ -70,6 +71,13 @@ class Journal:
         self._warnings[code] = (first, count + 1)
         self._dirty_warnings.add(code)
 
+    def catch_up(self) -> None:
+        """Writes all that happened so far, so that the file can be read while it grows."""
+        with self._carrying:
+            for source in self.sources:
+                source()
+        self.flush()
+
     def flush(self) -> None:
         """Writes all that is pending. Keeps quiet where the disk is full: the program goes on."""
         with self._writing:
@@ -97,8 +105,9 @@ class Journal:
 
     def _beat(self) -> None:
         while not self._stopping.wait(BEAT_SECONDS):
-            for beat in (*self._beats, *self.sources):
-                beat()
+            with self._carrying:
+                for beat in (*self._beats, *self.sources):
+                    beat()
             overdue = time.monotonic() - self._flushed >= FLUSH_SECONDS
             if overdue or len(self.tables["events"]) >= CHUNK_ROWS:
                 self.flush()

@@ -217,6 +217,11 @@ class Session:
         _active = None
         return self.journal.close(summary)
 
+    def catch_up(self) -> None:
+        """Writes all that is known so far, as `stop` does, and goes on."""
+        self._guard(self._label_models)()
+        self.journal.catch_up()
+
     def live_bytes(self) -> int:
         """What is alive now of all that the recording knows."""
         followed = sum(ref.nbytes for ref in list(self.storages.live.values()))

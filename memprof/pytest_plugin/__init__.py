@@ -1,0 +1,124 @@
+"""The pytest plugin: memory ceilings that stand in a test, at no cost where none is asked for.
+
+pytest loads this module in every session. Whatever needs numpy or torch is imported when a test
+asks to be measured, and not before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from memprof.errors import UsageError
+from memprof.pytest_plugin.checks import Checks
+from memprof.pytest_plugin.markers import asks, checks_of
+from memprof.pytest_plugin.options import Settings, add_options, read_settings
+from memprof.pytest_plugin.reports import Reporting
+
+if TYPE_CHECKING:
+    from memprof.pytest_plugin.fixture import Memprof
+
+_SETTINGS = pytest.StashKey[Settings]()
+_BAD_MARKERS = pytest.StashKey[Sequence[str]]()
+_MEASURING = "memprof-measuring"
+_SWITCHED_OFF = "MEMPROF=0 is set, so that no test is measured"
+_MARKERS = (
+    "memory_ceiling(limit, device='', on='peak', absolute=False, fixtures=True, **categories): "
+    "the test holds no more memory than this, as '2 GiB' or activations='1 GiB'",
+    "memory_matches_estimate(tolerance='5%', categories=[], device=''): the test's run needs what "
+    "analysis says it should",
+    "memory_leak(limit='0 B', device=''): the test and its own fixtures leave no more than this",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the options."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Adds the markers and checks the options."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    try:
+        settings = config.stash[_SETTINGS] = read_settings(config)
+    except UsageError as error:
+        raise pytest.UsageError(f"memprof: {error}") from None
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporting(settings), "memprof-reporting")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Says so where nothing is measured that was asked for."""
+    asked = config.stash[_SETTINGS].every_test
+    return f"memprof: {_SWITCHED_OFF}" if asked and _switched_off() else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Makes ready to measure if any test asks for it."""
+    settings = config.stash[_SETTINGS]
+    asked = {item.nodeid: checks_of(item, settings) for item in items if asks(item, settings)}
+    bad = [f"{test}: {checks.error}" for test, checks in asked.items() if checks.error]
+    config.stash[_BAD_MARKERS] = bad
+    if asked and not config.option.collectonly and not _switched_off():
+        _measure(config, settings, asked)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Names the tests whose markers mean nothing, before any test runs."""
+    return [f"memprof: usage error: {text}" for text in config.stash.get(_BAD_MARKERS, ())]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With --collect-only, too, a marker that means nothing is an error."""
+    config = session.config
+    if config.option.collectonly and config.stash.get(_BAD_MARKERS, ()) and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """A test that held too much has a status of its own."""
+    told = getattr(report, "memprof", None)
+    if told is None or not told["exceeded"] or not report.failed:
+        return None
+    return "memory", "M", ("MEMORY", {"red": True})
+
+
+@pytest.fixture(name="memprof")
+def _memprof(request: pytest.FixtureRequest) -> Memprof:
+    """Ceilings for parts of a test: ``with memprof.ceiling("200 MiB", kv_cache="64 MiB"):``."""
+    if _switched_off():
+        pytest.skip(_SWITCHED_OFF)
+    measuring = request.config.pluginmanager.get_plugin(_MEASURING)
+    if measuring is None:
+        pytest.fail(
+            "name memprof among the test's arguments: request.getfixturevalue('memprof') comes "
+            "too late to begin measuring",
+            pytrace=False,
+        )
+    made: Memprof = measuring.fixture(request.node)
+    return made
+
+
+def _measure(config: pytest.Config, settings: Settings, asked: dict[str, Checks]) -> None:
+    try:
+        from memprof.pytest_plugin.measuring import Measuring
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise pytest.UsageError(
+            "memprof: measuring a test needs PyTorch: pip install torch"
+        ) from None
+    try:
+        config.pluginmanager.register(Measuring(config, settings, asked), _MEASURING)
+    except UsageError as error:
+        raise pytest.UsageError(f"memprof: {error}") from None
+
+
+def _switched_off() -> bool:
+    return os.environ.get("MEMPROF") == "0"

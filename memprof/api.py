@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memprof.analyze import Analysis, Moment
     from memprof.analyze.compare import CategoryComparison
     from memprof.estimate import RunEstimate, RunSpec
+    from memprof.estimate.estimate import Machines
     from memprof.record.session import Session
 
 __all__ = ["Tracing", "compare", "estimate", "load", "phase", "step", "tag", "trace"]
@@ -270,19 +271,23 @@ def compare(analysis: Analysis | Trace | str | os.PathLike[str]) -> list[Categor
     return compare_analysis(analyze(analysis) if isinstance(analysis, Trace) else analysis)
 
 
-def estimate(model: object, run: RunSpec) -> RunEstimate:
+def estimate(model: object, run: RunSpec | None = None, hardware: Machines = None) -> RunEstimate:
     """Says by closed forms how much memory a run needs, without running it.
 
     Args:
-        model: a Hugging Face configuration (object or dict), or the "model" fact of a trace.
-        run: what is run: mode, batch, tokens, dtype, optimizer.
+        model: a name such as "llama-3-70b", the path of a config.json, .safetensors or .gguf file,
+            a Hugging Face configuration (object or dict), a module, or the "model" fact of a trace.
+        run: what is run: mode, batch, tokens, dtype, optimizer, parallelism; None is a training
+            step of one token.
+        hardware: one or several names of machines, such as "h100"; None takes all that are known.
 
     Raises:
-        UsageError: if the model's configuration lacks what the formulas need.
+        UsageError: if the model's configuration lacks what the formulas need, or the run cannot be.
     """
+    from memprof.estimate import RunSpec
     from memprof.estimate import estimate as estimate_run
 
-    return estimate_run(model, run)
+    return estimate_run(model, run or RunSpec(), hardware)
 
 
 def step() -> None:

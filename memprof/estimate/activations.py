@@ -73,7 +73,7 @@ def activations(model: ModelSpec, run: RunSpec) -> Estimate:
         stack = stack_of(model, run)
     except Unknown as reason:
         return not_estimated(str(reason))
-    return _with_checkpoints(stack, run) if run.checkpointing else _plain(stack, run)
+    return _with_checkpoints(stack, run) if run.recomputes else _plain(stack, run)
 
 
 def stack_of(model: ModelSpec, run: RunSpec) -> Stack:
@@ -101,9 +101,9 @@ def known_models() -> frozenset[str]:
 
 def forward_end(stack: Stack, run: RunSpec) -> int:
     """Bytes that are kept when the loss has been computed."""
-    blocks = _checkpoint(stack, run) if run.checkpointing else total(stack.block)
+    blocks = _checkpoint(stack, run) if run.recomputes else total(stack.block)
     kept = total(stack.around) + stack.layers * blocks + total(stack.head)
-    return kept + _outputs(stack, run) + (total(stack.arguments) if run.checkpointing else 0)
+    return kept + _outputs(stack, run) + (total(stack.arguments) if run.recomputes else 0)
 
 
 def in_loss(stack: Stack, run: RunSpec) -> int:
@@ -121,7 +121,7 @@ def in_backward(stack: Stack, run: RunSpec, layers_left: int) -> int:
         layers_left: number of blocks whose backward has not ended.
     """
     kept = total(stack.around) + LOSS_BYTES + (stack.outputs if run.outputs_kept else 0)
-    if not run.checkpointing:
+    if not run.recomputes:
         cache = stack.cache * (stack.layers - layers_left) // stack.layers
         return kept + layers_left * total(stack.block) + (cache if run.outputs_kept else 0)
     again = total(stack.block) - (stack.block_input if stack.input_within else 0)
@@ -144,7 +144,7 @@ def _outputs(stack: Stack, run: RunSpec) -> int:
 
 def output_before(stack: Stack, run: RunSpec) -> int:
     """Bytes of the output of the step before, where the program holds it through a forward."""
-    cache = 0 if run.checkpointing else stack.cache
+    cache = 0 if run.recomputes else stack.cache
     return stack.outputs + LOSS_BYTES + cache if run.outputs_before else 0
 
 

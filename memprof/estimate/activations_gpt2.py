@@ -33,7 +33,7 @@ def gpt2_stack(model: ModelSpec, run: RunSpec) -> Stack:
         layers=number(model, "n_layer"),
         block=(
             *_norm(run, element, "norm before attention", stream),
-            *_attention(model, run, stream),
+            *_attention(model, run, _attended(model, run)),
             *_dropout_mask(model, run, "resid_pdrop", "dropout mask of attention", stream),
             *_norm(run, element, "norm before the MLP", stream),
             _mlp(model, rows * element),
@@ -47,7 +47,7 @@ def gpt2_stack(model: ModelSpec, run: RunSpec) -> Stack:
         ),
         head=(*_norm(run, element, "final norm", stream), *loss_parts(run, vocabulary)),
         outputs=rows * vocabulary * element,
-        cache=number(model, "n_layer") * 2 * stream if model.config.get("use_cache", True) else 0,
+        cache=number(model, "n_layer") * 2 * _attended(model, run) if _caches(model) else 0,
         arguments=(Part("mask", mask),),
     )
 
@@ -136,5 +136,17 @@ def _composed(model: ModelSpec, run: RunSpec, stream: int) -> tuple[Part, ...]:
     )
 
 
+def _attended(model: ModelSpec, run: RunSpec) -> int:
+    """Bytes of the queries of one block: as wide as the residual stream on a single device."""
+    heads = number(model, "n_head")
+    width = model.config.get("head_dim") or number(model, "n_embd") // heads
+    element = itemsize(run.dtype or model.dtype or "float32")
+    return run.batch * run.tokens * heads * width * element
+
+
+def _caches(model: ModelSpec) -> bool:
+    return bool(model.config.get("use_cache", True))
+
+
 def _use_cache(model: ModelSpec, run: RunSpec) -> bool:
-    return bool(model.config.get("use_cache", True)) and not run.checkpointing
+    return _caches(model) and not run.recomputes

@@ -16,7 +16,7 @@ from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.run_spec import RunSpec
 
 #: Activation functions that keep their input, and whose result the product keeps.
-_GATES: Final = ("silu", "swish", "gelu", "gelu_pytorch_tanh", "gelu_fast")
+GATES: Final = ("silu", "swish", "gelu", "gelu_pytorch_tanh", "gelu_fast")
 
 
 def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
@@ -25,7 +25,7 @@ def llama_stack(model: ModelSpec, run: RunSpec) -> Stack:
     Raises:
         Unknown: if an option is set that the formulas do not cover.
     """
-    if model.config.get("hidden_act", "silu") not in _GATES:
+    if model.config.get("hidden_act", "silu") not in GATES:
         raise Unknown(f"no formula for the activation function {model.config.get('hidden_act')}")
     sizes = sizes_of(model, run)
     if run.autocast:
@@ -155,7 +155,7 @@ def _repeated(sizes: LlamaSizes, cached: bool, *, fused: bool) -> tuple[Part, ..
 
 def _cached(model: ModelSpec, run: RunSpec) -> bool:
     """Whether the model's output, held by the program, has a cache that holds keys and values."""
-    return bool(model.config.get("use_cache", True)) and run.outputs_kept and not run.checkpointing
+    return bool(model.config.get("use_cache", True)) and run.outputs_kept and not run.recomputes
 
 
 def _masked(model: ModelSpec, run: RunSpec) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 from memprof.errors import UsageError
 from memprof.estimate.dtypes import ITEMSIZE, dtype_name
-from memprof.estimate.parameter_shapes import parameter_shapes
+from memprof.estimate.quantized import FORMATS, format_name, is_quantised
+from memprof.estimate.shapes import parameter_shapes
 
 Config = Mapping[str, Any]
 
@@ -25,6 +26,8 @@ class TensorSpec:
         device: such as "cuda:0".
         requires_grad: whether it is trained.
         storage: equal numbers mean one storage (tied weights); -1 where it has none of its own.
+        format: of quantised weights, such as "int4"; "" for plain elements of `dtype`.
+        stored_bytes: what a file says it takes; None where the shape tells.
     """
 
     name: str
@@ -33,6 +36,8 @@ class TensorSpec:
     device: str
     requires_grad: bool
     storage: int
+    format: str = ""
+    stored_bytes: int | None = None
 
     @property
     def elements(self) -> int:
@@ -41,7 +46,11 @@ class TensorSpec:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all elements."""
+        """Bytes of all elements, and of what it takes to unpack them."""
+        if self.stored_bytes is not None:
+            return self.stored_bytes
+        if self.format:
+            return FORMATS[self.format](self.shape)
         return self.elements * ITEMSIZE.get(self.dtype, 0)
 
 
@@ -137,6 +146,17 @@ class ModelSpec:
         name = dtype_name(dtype)
         changed = tuple(
             replace(tensor, dtype=name) if "float" in tensor.dtype else tensor
+            for tensor in self.parameters
+        )
+        return replace(self, parameters=changed)
+
+    def quantised(self, form: str) -> ModelSpec:
+        """The same model with the weights of its blocks' linear layers in another format."""
+        name = format_name(form)
+        changed = tuple(
+            replace(tensor, format=name, requires_grad=False)
+            if is_quantised(tensor.name, tensor.shape)
+            else replace(tensor, requires_grad=False)
             for tensor in self.parameters
         )
         return replace(self, parameters=changed)

@@ -7,11 +7,11 @@ from typing import Any
 from dash import html
 
 from memprof.analyze.phases import end_ns
+from memprof.analyze.runs import trace_names
 from memprof.trace import Trace
 from memprof.trace.document import Remark
 from memprof_dashboard.scale import format_seconds
 from memprof_dashboard.state import Shown
-from memprof_dashboard.subjects import trace_name
 
 _UNFOLDED = 2
 
@@ -31,7 +31,7 @@ def about(trace: Trace) -> list[Any]:
 def notices(shown: Shown) -> list[Any]:
     """A banner for each trace that ends early, and the recorder's warnings, folded if many."""
     traces = [analysis.trace for analysis in shown.analyses]
-    names = [f"{trace_name(trace)}: " if len(traces) > 1 else "" for trace in traces]
+    names = [f"{name}: " if len(traces) > 1 else "" for name in trace_names(traces)]
     told = list(zip(names, traces, strict=True))
     cut = [_cut_short(name, trace) for name, trace in told if not trace.complete]
     warned = [_warning(name, remark) for name, trace in told for remark in trace.warnings]

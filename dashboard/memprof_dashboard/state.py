@@ -8,6 +8,7 @@ from pathlib import Path
 
 from memprof.analyze import Analysis, Leak, Moment, leaks
 from memprof.analyze.findings import Finding, findings
+from memprof.analyze.runs import are_ranks
 from memprof_dashboard.subjects import Subject, subjects_of
 from memprof_dashboard.timeline import TimelineFigure
 
@@ -54,6 +55,15 @@ class Shown:
         analysis = self.subject(number).analysis
         tabs = ((each.analysis, each.name) for each in self.subjects)
         return list(tabs).index((analysis, device))
+
+    def pair(self, number: int) -> tuple[int, int] | None:
+        """Numbers of two traces to hold against each other; None where no two runs are open.
+
+        Before is the first trace, after the one of a tab, or the second on a tab of the first.
+        """
+        if len(self.analyses) < 2 or are_ranks([each.trace for each in self.analyses]):
+            return None
+        return 0, self.analyses.index(self.subject(number).analysis) or 1
 
     def _leaks(self, number: int) -> list[Leak]:
         return leaks(self.subject(number).device)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from memprof.analyze import analyze, report_document
+from memprof.analyze.diff import diff_document
 from memprof.trace import load
 from memprof.units import format_bytes
 from tests.dashboard.acts import choose, listed, open_view
@@ -119,7 +121,7 @@ def test_the_keyboard_does_what_buttons_do(open_page: Open, leaking: Path) -> No
     assert not page.is_visible("#help")
     pressed("/")
     page.keyboard.type("b3[")
-    page.wait_for_function("location.search.includes('filter=b3')")
+    page.wait_for_url(re.compile("filter=b3"))
     assert "view=" not in page.url
     page.keyboard.press("Escape")
     pressed("3")
@@ -139,3 +141,29 @@ def test_amounts_are_read_in_gib_or_gb(open_page: Open, leaking: Path) -> None:
             "told => document.querySelector('#moment-bytes').innerText === told", arg=shown
         )
         settle(page)
+
+
+def test_two_runs_are_held_against_each_other(
+    open_page: Open, leaking: Path, tmp_path: Path
+) -> None:
+    build = TraceBuilder()
+    build.alloc(4_000, label="parameter", name="w")
+    build.step()
+    build.alloc(700, label="input", name="x")
+    before = build.write(tmp_path / "before.json")
+    expected = diff_document(analyze(load(before)), analyze(load(leaking)))["devices"]["cpu"]
+    page = open_page(before, leaking, query="?view=difference")
+    words = page.inner_text("#panel .difference")
+    for change in (expected["peak"], expected["categories"]["inputs"]["highest"]):
+        numbers = [change["before_bytes"], change["after_bytes"]]
+        told = [*map(format_bytes, numbers), format_bytes(change["growth_bytes"], sign=True)]
+        assert re.search(r"\s+".join(map(re.escape, told)), words)
+    rows = page.evaluate(_STEPS.replace("steps", "changes"))
+    assert [(row["growth"], row["before"], row["after"]) for row in rows] == [
+        (row["growth_bytes"], row["before_bytes"], row["after_bytes"])
+        for row in expected["tensors"]
+    ]
+    assert {row["what"]: row["kind"] for row in rows} == {"aten::empty": "new", "x": "gone"}
+    page.click("text=leaking.json · cpu")
+    settle(page)
+    assert page.inner_text("#panel .difference") == words

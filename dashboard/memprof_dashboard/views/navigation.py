@@ -16,7 +16,7 @@ from memprof_dashboard.views.view import MOMENT, read_jump
 def navigation(shown: Shown, number: int, chosen: str, *, counted: bool = True) -> list[Any]:
     """A button a view; `counted` with how much each has to tell."""
     buttons = [_button(MOMENT, "The moment", 0, chosen)]
-    for view in VIEWS:
+    for view in (view for view in VIEWS if view.offered(shown, number)):
         count = view.things(shown, number) if counted else 0
         buttons.append(_button(view.key, view.title, count, chosen))
     return buttons

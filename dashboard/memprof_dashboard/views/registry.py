@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from memprof_dashboard.views import analysis, findings, steps
+from memprof_dashboard.views import analysis, difference, findings, steps
 from memprof_dashboard.views.view import MOMENT, View
 
-VIEWS: tuple[View, ...] = (findings.VIEW, steps.VIEW, analysis.VIEW)
+VIEWS: tuple[View, ...] = (findings.VIEW, steps.VIEW, analysis.VIEW, difference.VIEW)
 KEYS = (MOMENT, *(view.key for view in VIEWS))

@@ -21,12 +21,14 @@ class View(NamedTuple):
         title: what its button says.
         panel: makes it of what is open and the number of the chosen subject.
         things: how many things it has to tell, as far as they are counted.
+        offered: whether its button is shown for what is open.
     """
 
     key: str
     title: str
     panel: Callable[[Shown, int], Any]
     things: Callable[[Shown, int], int] = lambda _shown, _number: 0
+    offered: Callable[[Shown, int], bool] = lambda _shown, _number: True
 
 
 def jump(text: str, number: int, event: int, words: str = "") -> html.Button:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
-from memprof.analyze import LiveSet, Moment
+from memprof.analyze import Moment
 from memprof.analyze.blocks import Blocks, blocks
 from memprof.palette import CATEGORY_COLORS
 from memprof.trace import CATEGORIES
 from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.bands import band_trace
 from memprof_dashboard.overlays import INK_LINE
-from memprof_dashboard.scale import format_seconds, scale_for, typed_array
+from memprof_dashboard.scale import scale_for, typed_array
 from memprof_dashboard.theme import base_layout, label
 from memprof_dashboard.timeline import TimelineFigure
 from memprof_dashboard.timeline_parts import axes, bars, selection_line
@@ -124,14 +125,19 @@ def _colors(chart: TimelineFigure, found: Blocks) -> list[str]:
 
 def _told(chart: TimelineFigure, found: Blocks) -> list[str]:
     """What the hover says of each, with all names as text."""
-    live = LiveSet(chart.subject.device.levels, 0, found.allocations)
+    levels, chosen = chart.subject.device.levels, found.allocations
+    trace, attribution = levels.trace, levels.attribution
+    text = cache(lambda number: escape(trace.strings[number]))
+    rows = zip(
+        attribution.name[chosen].tolist(),
+        trace.allocations.op[chosen].tolist(),
+        attribution.module[chosen].tolist(),
+        attribution.category[chosen].tolist(),
+        found.nbytes.tolist(),
+        strict=True,
+    )
     return [
-        f"<b>{escape(tensor.name or tensor.op or 'no name')}</b> {escape(tensor.tensor)}"
-        f"<br>{format_bytes(tensor.bytes)} · {label(tensor.category)}"
-        f"<br>{escape(tensor.module)}<br>{_lived(tensor.born_seconds, tensor.freed_seconds)}"
-        for tensor in live.rows()
+        f"<b>{text(name) or text(op) or 'no name'}</b><br>{text(module)}<br>"
+        f"{format_bytes(nbytes)} · {label(CATEGORIES[category])}"
+        for name, op, module, category, nbytes in rows
     ]
-
-
-def _lived(born: float, freed: float | None) -> str:
-    return "never freed" if freed is None else f"lives {format_seconds(freed - born)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from memprof.analyze import Analysis, Leak, Moment, leaks
@@ -11,6 +11,8 @@ from memprof.analyze.findings import Finding, findings
 from memprof.analyze.runs import are_ranks
 from memprof_dashboard.subjects import Subject, subjects_of
 from memprof_dashboard.timeline import TimelineFigure
+
+_MOMENTS = 16  # kept at hand: what one click asks for, several parts of the page ask for
 
 
 class Shown:
@@ -26,6 +28,7 @@ class Shown:
         self.timeline = cache(self._timeline)
         self.leaks = cache(self._leaks)
         self._findings = cache(findings)
+        self._moment = lru_cache(_MOMENTS)(self._find_moment)
 
     @property
     def title(self) -> str:
@@ -43,8 +46,11 @@ class Shown:
 
     def moment(self, number: int, event: int | None) -> Moment:
         """The moment after an event; the peak where none is given."""
-        subject = self.subject(number)
-        return subject.peak if event is None else subject.device.at_event(event)
+        peak = self.subject(number).peak
+        return peak if event in (None, peak.event) else self._moment(number, event)
+
+    def _find_moment(self, number: int, event: int) -> Moment:
+        return self.subject(number).device.at_event(event)
 
     def findings(self, number: int) -> list[Finding]:
         """What was found in the trace of a tab, on any of its devices."""

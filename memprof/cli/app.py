@@ -12,13 +12,25 @@ from memprof.cli.compare import compare
 from memprof.cli.diff import diff
 from memprof.cli.doctor import doctor
 from memprof.cli.estimate import estimate
+from memprof.cli.export import export
 from memprof.cli.info import info
 from memprof.cli.replay import replay
 from memprof.cli.report import report
 from memprof.cli.run import run
 from memprof.cli.view import view
 
-VERBS = ("run", "report", "compare", "diff", "estimate", "info", "view", "replay", "doctor")
+VERBS = (
+    "run",
+    "report",
+    "compare",
+    "diff",
+    "estimate",
+    "info",
+    "view",
+    "export",
+    "replay",
+    "doctor",
+)
 
 _HELP = """Where the memory of a PyTorch run went.
 
@@ -56,6 +68,7 @@ app.command()(diff)
 app.command()(estimate)
 app.command()(info)
 app.command()(view)
+app.command()(export)
 app.command()(replay)
 app.command()(doctor)
 

@@ -22,6 +22,7 @@ class View(NamedTuple):
         panel: makes it of what is open and the number of the chosen subject.
         things: how many things it has to tell, as far as they are counted.
         offered: whether its button is shown for what is open.
+        in_files: whether it makes sense where nobody can press anything.
     """
 
     key: str
@@ -29,6 +30,7 @@ class View(NamedTuple):
     panel: Callable[[Shown, int], Any]
     things: Callable[[Shown, int], int] = lambda _shown, _number: 0
     offered: Callable[[Shown, int], bool] = lambda _shown, _number: True
+    in_files: bool = True
 
 
 def jump(text: str, number: int, event: int, words: str = "") -> html.Button:

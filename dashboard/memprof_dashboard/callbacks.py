@@ -8,7 +8,7 @@ from dash import ALL, Input, Output, State
 from memprof_dashboard import drawing, opened
 from memprof_dashboard.actions import Actions
 from memprof_dashboard.state import Shown
-from memprof_dashboard.views import navigation
+from memprof_dashboard.views import navigation, what_if
 
 _MOMENT = State("moment", "data")
 _WINDOW = State("window", "data")
@@ -21,7 +21,7 @@ def register(app: dash.Dash, shown: Shown) -> None:
     _moment(app, actions)
     _timeline(app, actions)
     _filter(app, actions)
-    for part in (navigation, drawing, opened):
+    for part in (navigation, drawing, opened, what_if):
         part.register(app, shown)
     app.callback(
         Output("address", "search"),

@@ -61,9 +61,11 @@ def _figures(shown: Shown) -> Iterator[tuple[str, Any]]:
 
 
 def _draw(browser: str, figure: Any, path: Path) -> Path:
+    size = {"width": _WIDTH, "height": _HEIGHT}
+    figure = {**figure, "layout": {**figure["layout"], **size}}
     page = StaticPage()
     body = page.render(html.Div(dcc.Graph(figure=figure)))
-    style = "body{margin:0;background:#fff}.dash-graph{height:100vh}.modebar{display:none}"
+    style = "body{margin:0;background:#fff}.modebar{display:none}"
     text = f"<style>{style}</style><script>{get_plotlyjs()}</script>{body}"
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "chart.html")

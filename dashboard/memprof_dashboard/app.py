@@ -10,20 +10,21 @@ import flask
 
 from memprof.analyze import Analysis
 from memprof.palette import CATEGORY_COLORS
+from memprof_dashboard import following
 from memprof_dashboard.amounts import COOKIE, choose_units
 from memprof_dashboard.callbacks import register
 from memprof_dashboard.layout import page
 from memprof_dashboard.state import Shown
 
 
-def create_app(analysis: Analysis | Sequence[Analysis]) -> dash.Dash:
+def create_app(analysis: Analysis | Sequence[Analysis] | Shown) -> dash.Dash:
     """Makes the app; it serves no request by itself.
 
     Args:
         analysis: what to show; of several, each device of each trace gets a tab.
     """
-    analyses = [analysis] if isinstance(analysis, Analysis) else list(analysis)
-    shown = Shown(analyses)
+    analyses = [analysis] if isinstance(analysis, Analysis) else analysis
+    shown = analyses if isinstance(analyses, Shown) else Shown(analyses)
     app = dash.Dash(
         "memprof_dashboard",
         title=f"{shown.title} · memprof",
@@ -34,8 +35,10 @@ def create_app(analysis: Analysis | Sequence[Analysis]) -> dash.Dash:
     app.index_string = app.index_string.replace("{%css%}", f"{{%css%}}<style>{_swatches()}</style>")
     app.layout = partial(page, shown)  # anew for each visitor, in the units of choice
     app.server.before_request(_read_units)
-    if shown.subjects:
+    if shown.subjects or shown.followed:
         register(app, shown)
+    if shown.followed:
+        following.register(app, shown)
     return app
 
 

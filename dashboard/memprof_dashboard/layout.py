@@ -9,6 +9,7 @@ from dash import dcc, html
 from memprof.analyze import Moment
 from memprof_dashboard.blocks import NOTE, STACK
 from memprof_dashboard.drawing import mode_buttons
+from memprof_dashboard.following import ticker
 from memprof_dashboard.keys import header_buttons, help_dialog
 from memprof_dashboard.legend import events_text, legend
 from memprof_dashboard.levels import level_bars
@@ -32,11 +33,13 @@ _MAP_CONFIG = {**GRAPH_CONFIG, "displayModeBar": False}
 
 def page(shown: Shown) -> Any:
     """The whole page, at the peak of the first subject."""
-    told = html.Div(about(shown.analyses[0].trace), id="about", className="about")
+    known = about(shown.analyses[0].trace) if shown.analyses else []
+    told = html.Div(known, id="about", className="about")
     spring = html.Span(className="spring")
     header = html.Header([html.H1("memprof"), told, spring, *header_buttons(), help_dialog()])
-    body = _body(shown) if shown.subjects else [_nothing()]
-    return html.Div([header, *notices(shown), html.Main(body)], className="page")
+    body = _body(shown) if shown.subjects else [_nothing(shown)]
+    told = html.Div(notices(shown), id="notices", className="notices")
+    return html.Div([header, told, html.Main(body), *ticker(shown)], className="page")
 
 
 def _body(shown: Shown) -> list[Any]:
@@ -157,7 +160,10 @@ def _tensors_card(moment: Moment) -> Any:
     return html.Section([html.Div(head, className="card-head"), grid], className="card tensors")
 
 
-def _nothing() -> Any:
+def _nothing(shown: Shown) -> Any:
+    if shown.followed:
+        text = "No tensor has been made yet. The page begins by itself when there is one."
+        return html.Section([html.H2("Waiting"), html.P(text)], className="card empty")
     return html.Section(
         [
             html.H2("Nothing was allocated"),

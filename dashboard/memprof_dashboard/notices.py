@@ -14,6 +14,9 @@ from memprof_dashboard.scale import format_seconds
 from memprof_dashboard.state import Shown
 
 _UNFOLDED = 2
+_LIVE = html.Div(
+    [html.B("Still running: "), "the page grows as the trace does."], className="notice live"
+)
 
 
 def about(trace: Trace) -> list[Any]:
@@ -34,10 +37,11 @@ def notices(shown: Shown) -> list[Any]:
     names = [f"{name}: " if len(traces) > 1 else "" for name in trace_names(traces)]
     told = list(zip(names, traces, strict=True))
     cut = [_cut_short(name, trace) for name, trace in told if not trace.complete]
+    cut = [_LIVE] if shown.followed else cut
     warned = [_warning(name, remark) for name, trace in told for remark in trace.warnings]
     if len(warned) > _UNFOLDED:
         warned = [html.Details([html.Summary(f"{len(warned)} warnings"), *warned])]
-    return [html.Div([*cut, *warned], className="notices")] if cut or warned else []
+    return [*cut, *warned]
 
 
 def _warning(name: str, remark: Remark) -> Any:

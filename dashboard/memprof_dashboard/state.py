@@ -19,10 +19,13 @@ class Shown:
     """The traces that are open and the charts made of them.
 
     Args:
-        analyses: at least one.
+        analyses: at least one, but for what has yet to come.
+        followed: whether the traces are still being written.
     """
 
-    def __init__(self, analyses: Sequence[Analysis]) -> None:
+    def __init__(self, analyses: Sequence[Analysis], *, followed: bool = False) -> None:
+        self.followed = followed
+        self.generation = 0
         self.analyses = tuple(analyses)
         self.subjects: tuple[Subject, ...] = subjects_of(analyses)
         self.timeline = cache(self._timeline)
@@ -30,10 +33,19 @@ class Shown:
         self._findings = cache(findings)
         self._moment = lru_cache(_MOMENTS)(self._find_moment)
 
+    def renew(self, analyses: Sequence[Analysis], *, followed: bool) -> None:
+        """Shows a later state of the same files; what is first asked for is made ready before."""
+        later = Shown(analyses, followed=followed)
+        later.generation = self.generation + 1
+        if later.subjects:
+            later.timeline(0)
+        self.__dict__.update(later.__dict__)
+
     @property
     def title(self) -> str:
         """Name of the program that was recorded."""
-        program = self.analyses[0].trace.header.get("program") or []
+        header = self.analyses[0].trace.header if self.analyses else {}
+        program = header.get("program") or []
         return Path(str(program[0])).name if program else "trace"
 
     def number(self, number: int) -> int:

@@ -33,21 +33,6 @@ VERBS = (
     "export",
     "doctor",
 )
-    "run",
-    "report",
-    "compare",
-    "diff",
-    "estimate",
-    "predict",
-    "replay",
-    "info",
-    "view",
-    "info",
-    "view",
-    "export",
-    "replay",
-    "doctor",
-)
 
 _HELP = """Where the memory of a PyTorch run went.
 

@@ -114,7 +114,8 @@ HEAD = """# The lab: every system of the article, run
 
 Made by `make lab`; not to be edited by hand. Measured on {machine}. `computed` marks what
 this machine cannot run: the same formulas, at the article's sizes. An error of 0 is an exact match,
-to the byte where bytes are counted. What the article does not speak of is `beside it`.
+to the byte where bytes are counted. What the article does not speak of is `beside it`. Rates and
+times say what the machine could do beside its other work; no formula is judged by them.
 """
 
 

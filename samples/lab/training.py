@@ -6,6 +6,7 @@ python -m samples.lab.training
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import bitsandbytes
 import torch
@@ -66,8 +67,8 @@ def of_torch(config: LlamaConfig) -> Iterator[Row]:
     for claim, (name, options, dtype) in OF_TORCH.items():
         run = RunSpec(dtype=dtype, optimizer=name, optimizer_options=options)
         told = memprof.estimate(config, run).by_category["optimizer_state"]
-        kind = getattr(torch.optim, name)
-        tracing = train(config, getattr(torch, dtype), lambda p: kind(p, lr=1e-3, **options))  # noqa: B023
+        make = partial(getattr(torch.optim, name), lr=1e-3, **options)
+        tracing = train(config, getattr(torch, dtype), make)
         yield Row(claim, told.formula, told.bytes, highest(tracing, "optimizer_state"))
 
 

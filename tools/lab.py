@@ -48,8 +48,9 @@ SCRIPTS = (
 def main() -> int:
     chosen = sys.argv[1:] or SCRIPTS
     if unknown := set(chosen) - set(SCRIPTS):
-        named = ", ".join(sorted(unknown))
-        sys.exit(f"{named}: no script of the lab; there are {', '.join(SCRIPTS)}")
+        named, there = ", ".join(sorted(unknown)), ", ".join(SCRIPTS)
+        print(f"{named}: no script of the lab; there are {there}", file=sys.stderr)
+        return 2
     found = known()
     for script in chosen:
         found[script] = run(script)

@@ -2,6 +2,7 @@
 # make test    lint, types, import law and the whole test suite
 # make lint    ruff, mypy and import-linter only
 # make bench   the table behind the README's overhead figures
+# make test-gpu  put memprof to the test on a card, with the Python and packages found there
 # make readme  the README's outputs, made anew by the commands it names
 # make clean   remove the environment, the demo's files and all caches
 
@@ -10,7 +11,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: demo test lint bench readme clean environment
+.PHONY: demo test lint bench test-gpu readme clean environment
 .DEFAULT_GOAL := demo
 
 demo: environment
@@ -28,6 +29,10 @@ lint: environment
 
 bench: environment
 	@$(BIN)/python benchmarks/overhead.py
+
+test-gpu:
+	@$(PYTHON) benchmarks/gpu.py
+	@PYTHONPATH=. $(PYTHON) -m pytest -q -p no:cacheprovider tests/gpu
 
 readme: environment
 	@$(BIN)/python tools/readme.py

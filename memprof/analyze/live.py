@@ -10,7 +10,7 @@ import numpy as np
 from memprof.analyze.levels import Levels
 from memprof.analyze.phases import phase_path, seconds
 from memprof.attribute import RULES
-from memprof.trace import CATEGORIES
+from memprof.trace import CATEGORIES, ORIGINS
 from memprof.trace.document import Ints
 
 
@@ -102,6 +102,17 @@ class LiveSet:
             age_seconds=(self.time_ns - born) / 1e9,
             streams=self.streams.get(index, ()),
         )
+
+    def only(self, category: str = "", born_after_ns: int | None = None) -> LiveSet:
+        """Those of one category, or made after a time of the trace's clock, or both."""
+        trace, chosen = self.levels.trace, self.allocations
+        kept = np.ones(len(chosen), bool)
+        if category:
+            kept &= self.levels.attribution.category[chosen] == CATEGORIES.index(category)
+        if born_after_ns is not None:
+            kept &= trace.events.time_ns[trace.allocations.birth[chosen]] > born_after_ns
+            kept &= trace.allocations.origin[chosen] != ORIGINS.index("before")
+        return LiveSet(self.levels, self.time_ns, chosen[kept])
 
     def by_module(self, depth: int | None = None) -> list[tuple[str, int, int]]:
         """Sums by the first `depth` parts of the module's path (None: all of it).

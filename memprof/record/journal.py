@@ -95,7 +95,7 @@ class Journal:
         self._dirty_warnings.add(code)
 
     def flush(self) -> None:
-        """Writes all that is pending. Keeps quiet where the disk is full: the program goes on."""
+        """Writes all there is so far; keeps quiet where the disk is full: the program goes on."""
         with self._writing:
             self._flushed = time.monotonic()
             for source in self.sources:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -42,13 +41,12 @@ def _loop(sizes: Sizes, device: torch.device, model: Llama, called: Callable) ->
 
 
 def _sharded(sizes: Sizes, device: torch.device) -> Step:
-    from torch.distributed import init_device_mesh, init_process_group, is_initialized
+    from torch.distributed import HashStore, init_device_mesh, init_process_group, is_initialized
     from torch.distributed.fsdp import fully_shard
 
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": os.environ.get("PORT", "29511")}
     if not is_initialized():
         backend = "gloo" if device.type == "cpu" else "nccl"
-        init_process_group(backend, rank=0, world_size=1)
+        init_process_group(backend, store=HashStore(), rank=0, world_size=1)
     model, mesh = made(sizes.training, device), init_device_mesh(device.type, (1,))
     for block in model.blocks:
         fully_shard(block, mesh=mesh)

@@ -46,7 +46,7 @@ LEVEL_TEXTS: Final = {
 }
 #: What the gaps are, for people.
 GAP_TEXTS: Final = {
-    "unseen": "seen by the allocator and by no recorder",
+    "unseen": "seen by the allocator alone: workspaces of cuBLAS and other libraries",
     "rounding": "rounding up to blocks of 512 B",
     "unsplit": "rests of blocks too small to split",
     "pending": "freed, waiting for another stream",

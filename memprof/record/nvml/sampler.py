@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from memprof.record.host import SLOW_SECONDS
 from memprof.record.journal import OWN_THREADS, Journal
 from memprof.record.nvml.devices import Visible, all_devices, cuda_devices, visible_devices
 from memprof.record.nvml.library import DriverGoneError, Library, NvmlError
@@ -20,7 +21,7 @@ from memprof.record.nvml.watch import Watch
 
 INTERVAL_SECONDS: Final = 0.05
 LONGEST_SECONDS: Final = 5.0
-#: Sampling takes at most this part of the time.
+#: Asking the driver takes at most this part of the time.
 SHARE: Final = 0.02
 _PATIENCE_SECONDS: Final = 1.0
 _NO_DEVICE: Final = "the driver knows of no device"
@@ -76,11 +77,8 @@ class Sampler:
     def _run(self) -> None:
         try:
             self._open()
-            while True:
-                begun = time.perf_counter()
-                self._sample()
-                if self._stopping.wait(pause(time.perf_counter() - begun)):
-                    break
+            while not self._stopping.wait(self._sample()):
+                pass
             self._sample()
             self._close()
         except Exception as error:
@@ -125,11 +123,16 @@ class Sampler:
         uuid, name = watch.device.uuid, watch.device.name
         return {"uuid": uuid, "name": name, "total_bytes": total, "device": device}
 
-    def _sample(self) -> None:
+    def _sample(self) -> float:
+        """Samples once; returns the seconds until the next time."""
         self._host()
+        begun = time.perf_counter()
         if self._library is not None:
             self._sample_devices(self._library)
         self.turns += 1
+        if self._library is None:
+            return SLOW_SECONDS
+        return pause(time.perf_counter() - begun)
 
     def _sample_devices(self, library: Library) -> None:
         try:
@@ -154,5 +157,5 @@ class Sampler:
 
 
 def pause(cost_seconds: float, interval_seconds: float = INTERVAL_SECONDS) -> float:
-    """Seconds until the next sample, so that sampling takes no more than its `SHARE`."""
+    """Seconds until the next sample, so that sampling takes no more than `SHARE` of the time."""
     return min(max(interval_seconds, cost_seconds / SHARE - cost_seconds), LONGEST_SECONDS)

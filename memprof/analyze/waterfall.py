@@ -99,7 +99,7 @@ def waterfall(trace: Trace, device: str, moment: Moment) -> Waterfall:
     levels: dict[str, int | None] = dict.fromkeys(LEVELS)
     levels["requested"] = moment.requested_bytes
     if device.partition(":")[0] == "cpu":
-        levels["process"] = series(trace, "host/rss_bytes").at(moment.time_ns)
+        levels["process"] = series(trace, "host/rss_bytes").around(moment.time_ns)
     else:
         sampled = _Sampled(trace, device, uuid_of(trace, device), moment)
         levels |= sampled.levels(parts)

@@ -15,7 +15,14 @@ from typing import Any, Final
 from memprof.record.host import SLOW_SECONDS
 from memprof.record.journal import OWN_THREADS, Journal
 from memprof.record.nvml.devices import Visible, all_devices, cuda_devices, visible_devices
-from memprof.record.nvml.library import DriverGoneError, Library, NvmlError
+from memprof.record.nvml.library import (
+    DeviceGoneError,
+    DriverGoneError,
+    Library,
+    NoAnswerError,
+    NvmlError,
+    RefusedError,
+)
 from memprof.record.nvml.readings import memory
 from memprof.record.nvml.watch import Watch
 
@@ -56,7 +63,7 @@ class Sampler:
         self._cuda_uuids = cuda_uuids
         self._library: Library | None = None
         self._watches: list[Watch] = []
-        self._settled = False
+        self._settled = self._in_use = False
         self.turns = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{OWN_THREADS}sampler", daemon=True)
@@ -111,15 +118,12 @@ class Sampler:
             self._about(library, watch, f"cuda:{place}" if visible.ordered else None)
             for place, watch in enumerate(self._watches)
         ]
-        driver = library.ask("nvmlSystemGetDriverVersion")
+        driver = _or_none(lambda: library.ask("nvmlSystemGetDriverVersion"))
         self._journal.fact("nvml", {"available": True, "driver": driver, "devices": about})
 
     @staticmethod
     def _about(library: Library, watch: Watch, device: str | None) -> Mapping[str, Any]:
-        try:
-            total = memory(library, watch.device.handle)["total_bytes"]
-        except NvmlError:
-            total = None
+        total = _or_none(lambda: memory(library, watch.device.handle)["total_bytes"])
         uuid, name = watch.device.uuid, watch.device.name
         return {"uuid": uuid, "name": name, "total_bytes": total, "device": device}
 
@@ -139,7 +143,7 @@ class Sampler:
             self._settle(library)
             for watch in self._watches:
                 if not watch.gone:
-                    watch.sample(self.turns, self._settled)
+                    watch.sample(self.turns, self._in_use)
         except DriverGoneError as error:
             self._library = None
             self._journal.warn("nvml.driver", f"the NVIDIA driver went away: {error}")
@@ -147,13 +151,25 @@ class Sampler:
     def _settle(self, library: Library) -> None:
         """Once CUDA is in use, its own word on its devices counts."""
         uuids = None if self._settled else self._cuda_uuids()
-        if uuids is not None:
-            self._settled = True
+        if uuids is None:
+            return
+        self._settled = True
+        try:
             self._watch(library, cuda_devices(library, uuids))
+            self._in_use = True
+        except (DeviceGoneError, RefusedError, NoAnswerError) as error:
+            self._journal.warn("nvml.devices", f"NVML does not know the devices of CUDA: {error}")
 
     def _close(self) -> None:
         if self._library is not None:
-            self._library.close()
+            _or_none(self._library.close)
+
+
+def _or_none(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except NvmlError:
+        return None
 
 
 def pause(cost_seconds: float, interval_seconds: float = INTERVAL_SECONDS) -> float:

@@ -105,6 +105,7 @@ def test_names_and_shapes_are_those_of_transformers_own_class(name: str) -> None
     model.tie_weights()
     real = [(key, tuple(parameter.shape)) for key, parameter in model.named_parameters()]
     assert parameter_shapes(model_config(name)) == real
+    assert parameter_shapes(configuration(name).to_dict()) == real
 
 
 @pytest.mark.parametrize("name", [name for name in model_names() if in_transformers(name)])

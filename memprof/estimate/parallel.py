@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from memprof.errors import UsageError
-from memprof.estimate.cache_layout import first_of
+from memprof.estimate.cache_layout import first_of, layer_types
 from memprof.estimate.model_spec import ModelSpec, TensorSpec
 from memprof.estimate.run_parts import Parallelism
 
@@ -116,8 +116,8 @@ def _stage(model: ModelSpec, parallel: Parallelism, stage: int) -> ModelSpec:
         if _belongs(model, place, own, stage, parallel.pp)
     ]
     config = {**model.config, **_set(model.config, _LAYERS, len(own))}
-    kinds = model.config.get("layer_types")
-    if isinstance(kinds, list):
+    kinds = layer_types(model.config, layers)
+    if len(set(kinds)) > 1:
         config["layer_types"] = kinds[own.start : own.stop]
     return replace(model, config=config, parameters=tuple(kept))
 
@@ -218,6 +218,8 @@ def _local_config(config: Mapping[str, Any], parallel: Parallelism) -> dict[str,
             local[name] = math.ceil(local[name] / tp)
     if isinstance(config.get("vocab_size"), int):
         local["vocab_size"] = math.ceil(config["vocab_size"] / tp)
+    if "mamba_expand" in config:
+        local["mamba_expand"] = config["mamba_expand"] / tp
     experts = first_of(config, _EXPERTS)
     if experts is not None:
         local |= _set(config, _EXPERTS, experts // parallel.ep)

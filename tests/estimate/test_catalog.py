@@ -1,5 +1,7 @@
 """The catalogue of models against transformers' own classes, and against published counts."""
 
+import math
+
 import pytest
 import torch
 import transformers as hf
@@ -10,6 +12,7 @@ from memprof.estimate.catalog.models import model_config, model_names
 from memprof.estimate.experts import active_parameters
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.shapes import parameter_count, parameter_shapes
+from tests.estimate.hyena import hyena
 
 #: As the models' cards and the headers of their weight files say, the head once where it is tied.
 PUBLISHED = {
@@ -92,6 +95,16 @@ def configuration(model: str) -> hf.PreTrainedConfig:
     for name in ("q_lora_rank", "sliding_window"):
         told |= {name: None} if told.get(name) == 0 else {}
     return hf.AutoConfig.for_model(kind, **told)
+
+
+@pytest.mark.parametrize("name", ["hyenadna-tiny-1k", "hyenadna-small-32k", "hyenadna-large-1m"])
+def test_hyena_has_the_parameters_of_its_papers(name: str) -> None:
+    config = dict(model_config(name))
+    with torch.device("meta"):
+        model = hyena(config)
+    real = sorted(parameter.numel() for parameter in model.parameters())
+    shapes = parameter_shapes(config) or []
+    assert sorted(math.prod(shape) for _, shape in shapes) == real
 
 
 def in_transformers(name: str) -> bool:

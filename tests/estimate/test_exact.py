@@ -117,6 +117,10 @@ RECURRENT = {
         hidden_size=48, num_hidden_layers=2, vocab_size=70, num_heads=6, head_dim=16, n_groups=2,
         state_size=12,
     ),
+    "jamba": hf.JambaConfig(
+        hidden_size=48, intermediate_size=64, num_attention_heads=4, num_key_value_heads=2,
+        num_hidden_layers=6, vocab_size=70, num_experts=2, mamba_dt_rank=3, mamba_d_state=6,
+    ),
     "rwkv": hf.RwkvConfig(hidden_size=24, num_hidden_layers=3, vocab_size=70, context_length=64),
 }  # fmt: skip
 
@@ -133,5 +137,5 @@ def test_recurrent_generation(name: str) -> None:
         )  # fmt: skip
     found = estimate(config, RunSpec(mode="decode", batch=2, context=9)).by_category
     measured = traced.analysis.device("cpu").category_peaks
-    for category in ("weights", "recurrent_state"):
+    for category in ("weights", "recurrent_state", "kv_cache"):
         assert measured[category].bytes == found[category].bytes, category

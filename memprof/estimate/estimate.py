@@ -25,6 +25,7 @@ LEFT_OPEN: Mapping[str, str] = {
     "temporary": "what operations hold for a moment depends on their kernels",
     "unattributed": "what nobody can name has no formula",
 }
+OUTSIDE = "the CUDA context, libraries and what the allocator leaves unused come on top"
 Machines = str | Hardware | Sequence[str | Hardware] | None
 
 
@@ -80,7 +81,8 @@ class RunEstimate:
         """Everything that was taken for granted, each once."""
         parts = [part.assumptions for part in self.by_category.values()]
         peaks = [peak.assumptions for peak in self.peaks.values()]
-        return tuple(dict.fromkeys(text for each in parts + peaks for text in each))
+        outside = [(OUTSIDE,) if self.run.device == "cuda" else ()]
+        return tuple(dict.fromkeys(text for each in parts + peaks + outside for text in each))
 
 
 def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:

@@ -19,8 +19,11 @@ from memprof.estimate.activations import (
     in_loss,
     stack_of,
 )
+from memprof.estimate.activations_experts import KNOWN as EXPERTS
+from memprof.estimate.activations_experts import expert_width
 from memprof.estimate.blocks import behind_blocks, bytes_by_block
 from memprof.estimate.dtypes import itemsize
+from memprof.estimate.experts import expert_counts
 from memprof.estimate.gradients import EVERY_ONE, trained
 from memprof.estimate.model_spec import ModelSpec, TensorSpec
 from memprof.estimate.optimizer import OptimizerSpec, optimizer_state
@@ -290,9 +293,18 @@ def _optimizer(step: Step, base: dict[str, Estimate], held: int) -> Peak:
 
 
 def _mlp_backward(step: Step, stack: Stack) -> int:
-    """Gradients of the block's output, of the product and one factor, and of a weight."""
-    config, rows = step.model.config, step.run.batch * step.run.tokens
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
-    element = stack.block_input // (rows * hidden)
-    inner = config.get("intermediate_size") or config.get("n_inner") or 4 * hidden
+    """Gradients of the block's output, of the product and one factor, and of a weight.
+
+    Of experts every token is there as often as it was sent to one, less what they returned, which
+    is not needed any more.
+    """
+    model, rows = step.model, step.run.batch * step.run.tokens
+    hidden = int(model.config.get("hidden_size") or model.config.get("n_embd") or 1)
+    element = stack.block_input // (rows * hidden) or 1
+    if model.model_type in EXPERTS:
+        experts, chosen = expert_counts(model)
+        inner = expert_width(model)
+        elements = rows * (chosen * (2 * inner - hidden) + hidden) + experts * inner * hidden
+        return element * elements
+    inner = model.config.get("intermediate_size") or model.config.get("n_inner") or 4 * hidden
     return int(element * (rows * (2 * inner + hidden) + inner * hidden))

@@ -37,7 +37,7 @@ def estimate_text(
     if len(document["peaks"]) > 1:
         yield heading("Moments that can be the highest\n")
         yield _moments(document)
-    if document["kv_cache_bytes_per_token"]:
+    if document["kv_cache_bytes_per_token"] and document["run"]["mode"] != "train":
         yield Text(
             f"\nOne more token of one sequence: {_both(document['kv_cache_bytes_per_token'])}"
         )

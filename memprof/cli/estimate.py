@@ -41,6 +41,9 @@ def estimate(
     master_weights: Annotated[bool, typer.Option(help="A float32 copy of the weights.")] = False,
     checkpointing: Annotated[str, typer.Option(help="none, selective or full.")] = "none",
     attention: Annotated[str, typer.Option(help="sdpa or eager.")] = "",
+    lora_targets: Annotated[
+        str, typer.Option(help="Ends of the names of the layers that have one.")
+    ] = "q_proj,v_proj",
     lora: Annotated[int, typer.Option(help="Rank of adapters; the model is frozen.")] = 0,
     requests: Annotated[
         str, typer.Option(help="Served ones, as prompt+new: 512+128,64+300,…")
@@ -103,7 +106,8 @@ def estimate(
 _SWEPT = ("batch", "seq", "tp", "dp", "pp", "cp", "ep", "zero", "lora", "dtype", "checkpointing")
 _TOLD = (
     *("mode", "batch", "seq", "dtype", "autocast", "kv_dtype", "kv_cache", "kv_block", "expanded"),
-    *("optimizer", "optimizer_impl", "master_weights", "checkpointing", "attention", "lora"),
+    *("optimizer", "optimizer_impl", "master_weights", "checkpointing", "attention"),
+    *("lora", "lora_targets"),
     *("requests", "longest", "draft", "proposals", "acceptance", "resident"),
     *("tp", "sp", "dp", "zero", "pp", "cp", "ep", "device", "loss"),
 )
@@ -149,7 +153,7 @@ def run_of(told: dict[str, Any]) -> RunSpec:
         cache=CacheOptions(
             told["kv_cache"], told["kv_dtype"], told["kv_block"], expanded=told["expanded"]
         ),
-        lora=Lora(told["lora"]) if told["lora"] else None,
+        lora=Lora(told["lora"], tuple(told["lora_targets"].split(","))) if told["lora"] else None,
         serving=_serving(told["requests"], told["longest"]),
         drafting=(
             Drafting(told["draft"], told["proposals"], told["acceptance"])

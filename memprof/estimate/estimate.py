@@ -110,11 +110,7 @@ def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
         for each, kept in zip(shares, cached, strict=True)
         if (found := work(each.model, run, kept)) is not None
     ]
-    rooflines = {
-        machine.key: bound
-        for machine in chosen
-        if stages and (bound := roofline(stages, run, machine)) is not None
-    }
+    rooflines = {m.key: roofline(stages, run, m) for m in chosen} if stages else {}
     more = answers(shares[0].model, run, cached[0], chosen, rooflines)
     fullest = max(devices, key=lambda device: device.known_bytes)
     return RunEstimate(

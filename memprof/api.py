@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from memprof.analyze.compare import CategoryComparison
     from memprof.estimate import RunEstimate, RunSpec
     from memprof.estimate.estimate import Machines
-    from memprof.record.session import Session
+    from memprof.predict.world import World
+    from memprof.record.session import Options, Session
 
-__all__ = ["Tracing", "compare", "estimate", "load", "phase", "step", "tag", "trace"]
+__all__ = ["Tracing", "compare", "estimate", "load", "phase", "predict", "step", "tag", "trace"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +43,7 @@ def trace(
     stack_bytes: int | str | None = None,
     detail: str | None = None,
     self_check: bool = False,
+    nvtx: bool | None = None,
 ) -> Tracing:
     """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
 
@@ -57,6 +60,8 @@ def trace(
             in the working directory's pyproject.toml says, else "auto", "64 KiB" and "modules".
         self_check: pause the recording for five of the first nine steps, and say whether steps
             without it allocate the same as steps with it.
+        nvtx: make NVTX ranges of phases, steps and modules though nothing says that a tool
+            listens; where one does they are made anyway. Read from the settings as well.
 
     Returns:
         a context manager and decorator; after the block its `trace`, `analysis`, `peak()` and
@@ -72,8 +77,42 @@ def trace(
     chosen = config.recorder if recorder is None else checked_recorder(recorder)
     kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
     noted = config.detail if detail is None else checked_detail(detail)
+    ranges = config.nvtx if nvtx is None else nvtx
     path = None if output is None else Path(output)
-    return Tracing(path, chosen, force, kept, noted, self_check=self_check)
+    return Tracing(path, chosen, force, kept, noted, self_check=self_check, nvtx=ranges)
+
+
+def predict(
+    output: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "cuda",
+    gpu: str = "h100",
+    force: bool = False,
+    stack_bytes: int | str | None = None,
+    without: Iterable[str] = (),
+) -> Predicting:
+    """Predicts the memory of the code inside ``with memprof.predict(...)``, without the hardware.
+
+    The code runs on fake tensors, which have shapes and no contents: models must be made inside
+    the block. What it yields is an ordinary trace.
+
+    Args:
+        output: the trace file to write; None keeps the trace in memory only.
+        device: "cuda", where the code finds a GPU, or "cpu", where it finds none.
+        gpu: the GPU that it finds, by its name in the catalogue.
+        force: overwrite `output` if it exists.
+        stack_bytes: allocations of at least this size keep their Python stack.
+        without: names of rules about the GPU's kernels that are to be left out.
+
+    Raises:
+        UsageError: if there is no such device, GPU or rule.
+    """
+    if device not in ("cuda", "cpu"):
+        raise UsageError(f"device {device!r} cannot be predicted: choose cuda or cpu")
+    config = read_config()
+    kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
+    path = None if output is None else Path(output)
+    return Predicting(path, device, gpu, force, kept, frozenset(without))
 
 
 def _announce(text: str) -> None:
@@ -85,6 +124,7 @@ class Tracing:
 
     Attributes:
         path: the trace file; from entering on with this process's rank in its name, if it has one.
+        quiet: do not explain an OutOfMemoryError that ends the traced code.
     """
 
     def __init__(
@@ -96,6 +136,7 @@ class Tracing:
         detail: str,
         *,
         self_check: bool = False,
+        nvtx: bool = False,
     ) -> None:
         self.path = path
         self._recorder = recorder
@@ -103,29 +144,40 @@ class Tracing:
         self._stack_bytes = stack_bytes
         self._detail = detail
         self._self_check = self_check
+        self._nvtx = nvtx
+        self.quiet = False
         self._session: Session | None = None
         self._sink: BinaryIO | None = None
         self._trace: Trace | None = None
         self._analysis: Analysis | None = None
 
     def __enter__(self) -> Tracing:
-        if os.environ.get("MEMPROF") == "0":
+        if os.environ.get("MEMPROF") == "0" or _is_predicting():
             return self
-        from memprof.record.session import Options, Session
+        from memprof.record.session import Session
 
         self._trace = self._analysis = None
         self._sink = self._open()
         try:
-            options = Options(
-                self._recorder, self._stack_bytes, self._detail, _announce, self._self_check
-            )
-            self._session = Session(self._sink, options)
+            self._session = Session(self._sink, self._options())
             self._session.start()
         except BaseException:
             self._session = None
             self._discard()
             raise
         return self
+
+    def _options(self) -> Options:
+        from memprof.record.session import Options
+
+        return Options(
+            recorder=self._recorder,
+            stack_bytes=self._stack_bytes,
+            detail=self._detail,
+            announce=_announce,
+            self_check=self._self_check,
+            nvtx=self._nvtx,
+        )
 
     def _open(self) -> BinaryIO:
         if self.path is None:
@@ -156,6 +208,7 @@ class Tracing:
         if session is None or self._sink is None:
             return
         if error is not None:
+            session.raised(error)
             session.warn("exception", f"the traced code raised {type(error).__name__}: {error}")
             hide_own_frames(error)
         try:
@@ -166,6 +219,22 @@ class Tracing:
             print(f"memprof: {self.path}: the trace is incomplete: {failed}", file=sys.stderr)
         if self.path is not None:
             self._sink.close()
+        if error is not None:
+            self._explain(error)
+
+    def _explain(self, error: BaseException) -> None:
+        """Says what filled the memory, if that ended the traced code; never fails."""
+        from memprof.record.out_of_memory import is_out_of_memory
+
+        if self.quiet or not is_out_of_memory(error):
+            return
+        from memprof.out_of_memory import breakdown
+
+        try:
+            for line in breakdown(self.trace):
+                print(line, file=sys.stderr)
+        except Exception as own:
+            print(f"memprof: what filled the memory cannot be told: {own}", file=sys.stderr)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Records every call of a function; the latest is what `trace` and `peak` speak of."""
@@ -188,12 +257,18 @@ class Tracing:
             self._trace = self._load()
         return self._trace
 
+    def so_far(self) -> Trace:
+        """What has been recorded up to now; the recording goes on."""
+        if self._session is None:
+            return self.trace
+        self._session.catch_up()
+        return replace(self._load(), complete=True)  # nothing is missing but what is to come
+
     def _load(self) -> Trace:
         if self.path is not None:
             return load(self.path)
         assert isinstance(self._sink, io.BytesIO)
-        self._sink.seek(0)
-        return read(self._sink)
+        return read(io.BytesIO(self._sink.getvalue()))
 
     @property
     def analysis(self) -> Analysis:
@@ -224,6 +299,65 @@ class Tracing:
             self.analysis.devices, key=lambda d: self.analysis.device(d).peak.requested_bytes
         )
         return self.analysis.device(chosen).peak
+
+
+class Predicting(Tracing):
+    """One use of `predict()`: what runs between entering and leaving runs on fake tensors."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        device: str,
+        gpu: str,
+        force: bool,
+        stack_bytes: int,
+        without: frozenset[str],
+    ) -> None:
+        from memprof.predict.gpu import gpu_named
+        from memprof.predict.rules import check_names
+
+        super().__init__(path, "fake", force, stack_bytes, "modules")
+        self.gpu = gpu_named(gpu)
+        self._target = self.gpu if device == "cuda" else None
+        self._without = check_names(without)
+        self._world: World | None = None
+
+    def __enter__(self) -> Predicting:
+        from memprof.predict.world import World
+
+        world = World(self._target, self._without)
+        world.__enter__()
+        try:
+            super().__enter__()
+        except BaseException:
+            world.__exit__()
+            raise
+        self._world = world
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        world, self._world = self._world, None
+        try:
+            super().__exit__(kind, error, traceback)
+        finally:
+            if world is not None:
+                world.__exit__()
+
+    def _options(self) -> Options:
+        from memprof.predict.world import about
+
+        return replace(super()._options(), about=about(self._target))
+
+
+def _is_predicting() -> bool:
+    """Whether this process runs on fake tensors: what the program would record is recorded."""
+    session = _session()
+    return session is not None and session.is_predicted
 
 
 def _session() -> Session | None:

@@ -25,3 +25,7 @@ class AlreadyTracingError(MemprofError):
 
 class MissingExtraError(MemprofError):
     """What was asked for needs packages that memprof does not install by itself."""
+
+
+class OutOfDeviceMemoryError(MemprofError):
+    """A device, simulated or foreseen, has not the memory that was asked of it."""

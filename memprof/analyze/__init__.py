@@ -2,7 +2,9 @@
 
 from memprof.analyze.analysis import Analysis, analyze
 from memprof.analyze.device import DeviceAnalysis, WorkspacePeak
+from memprof.analyze.diff import Change, DeviceDiff, diff
 from memprof.analyze.groups import TensorGroup, grouped_top
+from memprof.analyze.leaks import Leak, leaks
 from memprof.analyze.levels import CategoryPeak
 from memprof.analyze.live import LiveSet, LiveTensor
 from memprof.analyze.modules import ModuleRow, module_table
@@ -16,7 +18,10 @@ from memprof.analyze.waterfall import waterfall
 __all__ = [
     "Analysis",
     "CategoryPeak",
+    "Change",
     "DeviceAnalysis",
+    "DeviceDiff",
+    "Leak",
     "LiveSet",
     "LiveTensor",
     "ModuleRow",
@@ -27,7 +32,9 @@ __all__ = [
     "Timeline",
     "WorkspacePeak",
     "analyze",
+    "diff",
     "grouped_top",
+    "leaks",
     "module_table",
     "phase_spans",
     "report_document",

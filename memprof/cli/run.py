@@ -55,6 +55,10 @@ SelfCheck = Annotated[
         "--self-check", help="Compare what steps allocate with and without the recording."
     ),
 ]
+Nvtx = Annotated[
+    bool,
+    typer.Option("--nvtx", help="Make NVTX ranges though nothing says that a tool (nsys) listens."),
+]
 
 
 def run(
@@ -66,6 +70,7 @@ def run(
     recorder: Recorder = None,
     detail: Detail = None,
     self_check: SelfCheck = False,
+    nvtx: Nvtx = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> Callable[[], NoReturn]:
@@ -79,13 +84,14 @@ def run(
         config = replace(config, recorder=checked_recorder(recorder))
     if detail is not None:
         config = replace(config, detail=checked_detail(detail))
+    config = replace(config, nvtx=config.nvtx or nvtx)
     started = Program(program, tuple(arguments or ()), module)
     started.prepare()
     shown = of_this_rank(output or Path(default_name(started)))
     refuse_existing(shown, force)
     if not shown.parent.is_dir():
         raise TraceFileError(f"{shown}: there is no folder {shown.parent}; make it first")
-    recording = Recording(shown.absolute(), config, force=force, self_check=self_check)
+    recording = Recording(shown.absolute(), config, force=force, self_check=self_check, quiet=quiet)
     return partial(become, started, recording, shown, quiet)
 
 
@@ -107,7 +113,7 @@ def become(program: Program, recording: Recording, shown: Path, quiet: bool) -> 
         error = raised
     recording.end(error)
     if error is not None and not isinstance(error, SystemExit):
-        _show(error)
+        show_error(error)
     if not quiet and not recording.in_child:
         shown = shown.with_name(recording.output.name)
         print_summary(recording, shown, brief=isinstance(error, KeyboardInterrupt))
@@ -123,7 +129,7 @@ def _wait_for_threads() -> None:
             thread.join()
 
 
-def _show(error: BaseException) -> None:
+def show_error(error: BaseException) -> None:
     """Prints the traceback by the program's own hook, and keeps Python from doing so again."""
     hide_own_frames(error)
     hide_runner(error)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
-from memprof.record.containers import storages_of
+from memprof.record.containers import device_of, storages_of
 from memprof.record.journal import Journal, now_ns
 from memprof.record.stacks import Stacks
 from memprof.trace.schema import LABELS, ORIGINS
@@ -89,6 +89,7 @@ class Storages:
         self._events = journal.tables["events"].add
         self._labels = journal.tables["labels"].add
         self._details = journal.tables["details"].add
+        self._streams = journal.tables["streams"].add
         self._on_death = self._make_on_death()
 
     def _make_on_death(self) -> object:
@@ -120,9 +121,10 @@ class Storages:
         origin: int,
         previous: int,
     ) -> StorageRef | None:
-        device = self._devices.get(storage.device)
+        where = device_of(storage)
+        device = self._devices.get(where)
         if device is None:
-            device = self._devices[storage.device] = self._strings.number(str(storage.device))
+            device = self._devices[where] = self._strings.number(str(where))
         if device < 0 or (tensor is not None and tensor._is_zerotensor()):
             return None  # a zero tensor names a size and has no memory
         ref = StorageRef(storage, self._on_death)  # type: ignore[arg-type]
@@ -149,9 +151,16 @@ class Storages:
             )
         )
         self._events((now_ns(), allocation))
+        if storage.device.type == "cuda" and origin == OPERATION:
+            self._stream(allocation, storage.device)
         if ref.nbytes >= self.stack_bytes:
             self._detail(allocation, tensor, storage)
         return ref
+
+    def _stream(self, allocation: int, device: torch.device) -> None:
+        stream = torch.cuda.current_stream(device).stream_id
+        if stream:
+            self._streams((now_ns(), allocation, stream, 0))
 
     def _detail(
         self, allocation: int, tensor: torch.Tensor | None, storage: torch.UntypedStorage

@@ -1,0 +1,1 @@
+"""Formats of others: what PyTorch and its tools write."""

@@ -1,0 +1,1 @@
+"""What a run will need, before there is hardware to run it on."""

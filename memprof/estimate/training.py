@@ -16,6 +16,9 @@ from memprof.estimate.result import Estimate, not_estimated
 from memprof.estimate.run_spec import RunSpec
 from memprof.estimate.weights import weights
 
+#: DeepSpeed's `reduce_bucket_size`.
+REDUCED_ELEMENTS = 500_000_000
+
 
 @dataclass(frozen=True)
 class Step:
@@ -133,14 +136,26 @@ def communication(step: Step) -> Estimate:
     parallel = step.run.parallel
     if parallel.dp == 1:
         return Estimate(0, "nothing is exchanged among replicas")
-    if parallel.zero < 3:
+    if parallel.zero == 0:
         nbytes = sum(tensor.nbytes for tensor in trained(step.model))
         text = "DDP's buckets, a second copy of every gradient"
         return Estimate(nbytes, text, ("gradient_as_bucket_view is not set",))
+    if parallel.zero < 3:
+        return _reduced(step)
     blocks = sorted(bytes_by_block(list(step.model.parameters)))
     nbytes = sum(blocks[-2:])
     text = f"weights of two blocks, gathered: {' + '.join(f'{block:,}' for block in blocks[-2:])} B"
     return Estimate(nbytes, text, ("each block is a unit of FSDP; one is fetched ahead",))
+
+
+def _reduced(step: Step) -> Estimate:
+    """The bucket that DeepSpeed's ZeRO 1 and 2 exchange gradients through."""
+    tensors = trained(step.model)
+    elements = sum(tensor.elements for tensor in tensors)
+    whole = sum(_gradient_bytes(tensor, step.run) for tensor in tensors)
+    nbytes = whole * min(REDUCED_ELEMENTS, elements) // elements if elements else 0
+    text = f"a bucket of at most {REDUCED_ELEMENTS:,} gradients"
+    return Estimate(nbytes, text, ("buckets of DeepSpeed's default size",))
 
 
 def _updated(tensor: TensorSpec, run: RunSpec) -> TensorSpec:

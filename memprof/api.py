@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -40,6 +41,7 @@ def trace(
     stack_bytes: int | str | None = None,
     detail: str | None = None,
     self_check: bool = False,
+    nvtx: bool | None = None,
 ) -> Tracing:
     """Records the memory of the code inside ``with memprof.trace(...)``, or of a function.
 
@@ -56,6 +58,8 @@ def trace(
             in the working directory's pyproject.toml says, else "auto", "64 KiB" and "modules".
         self_check: pause the recording for five of the first nine steps, and say whether steps
             without it allocate the same as steps with it.
+        nvtx: make NVTX ranges of phases, steps and modules though nothing says that a tool
+            listens; where one does they are made anyway. Read from the settings as well.
 
     Returns:
         a context manager and decorator; after the block its `trace`, `analysis`, `peak()` and
@@ -71,8 +75,9 @@ def trace(
     chosen = config.recorder if recorder is None else checked_recorder(recorder)
     kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
     noted = config.detail if detail is None else checked_detail(detail)
+    ranges = config.nvtx if nvtx is None else nvtx
     path = None if output is None else Path(output)
-    return Tracing(path, chosen, force, kept, noted, self_check=self_check)
+    return Tracing(path, chosen, force, kept, noted, self_check=self_check, nvtx=ranges)
 
 
 def _announce(text: str) -> None:
@@ -84,6 +89,7 @@ class Tracing:
 
     Attributes:
         path: the trace file; from entering on with this process's rank in its name, if it has one.
+        quiet: do not explain an OutOfMemoryError that ends the traced code.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class Tracing:
         detail: str,
         *,
         self_check: bool = False,
+        nvtx: bool = False,
     ) -> None:
         self.path = path
         self._recorder = recorder
@@ -102,6 +109,8 @@ class Tracing:
         self._stack_bytes = stack_bytes
         self._detail = detail
         self._self_check = self_check
+        self._nvtx = nvtx
+        self.quiet = False
         self._session: Session | None = None
         self._sink: BinaryIO | None = None
         self._trace: Trace | None = None
@@ -116,7 +125,12 @@ class Tracing:
         self._sink = self._open()
         try:
             options = Options(
-                self._recorder, self._stack_bytes, self._detail, _announce, self._self_check
+                recorder=self._recorder,
+                stack_bytes=self._stack_bytes,
+                detail=self._detail,
+                announce=_announce,
+                self_check=self._self_check,
+                nvtx=self._nvtx,
             )
             self._session = Session(self._sink, options)
             self._session.start()
@@ -155,6 +169,7 @@ class Tracing:
         if session is None or self._sink is None:
             return
         if error is not None:
+            session.raised(error)
             session.warn("exception", f"the traced code raised {type(error).__name__}: {error}")
             hide_own_frames(error)
         try:
@@ -165,6 +180,22 @@ class Tracing:
             print(f"memprof: {self.path}: the trace is incomplete: {failed}", file=sys.stderr)
         if self.path is not None:
             self._sink.close()
+        if error is not None:
+            self._explain(error)
+
+    def _explain(self, error: BaseException) -> None:
+        """Says what filled the memory, if that ended the traced code; never fails."""
+        from memprof.record.out_of_memory import is_out_of_memory
+
+        if self.quiet or not is_out_of_memory(error):
+            return
+        from memprof.out_of_memory import breakdown
+
+        try:
+            for line in breakdown(self.trace):
+                print(line, file=sys.stderr)
+        except Exception as own:
+            print(f"memprof: what filled the memory cannot be told: {own}", file=sys.stderr)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Records every call of a function; the latest is what `trace` and `peak` speak of."""
@@ -187,12 +218,18 @@ class Tracing:
             self._trace = self._load()
         return self._trace
 
+    def so_far(self) -> Trace:
+        """What has been recorded up to now; the recording goes on."""
+        if self._session is None:
+            return self.trace
+        self._session.catch_up()
+        return replace(self._load(), complete=True)  # nothing is missing but what is to come
+
     def _load(self) -> Trace:
         if self.path is not None:
             return load(self.path)
         assert isinstance(self._sink, io.BytesIO)
-        self._sink.seek(0)
-        return read(self._sink)
+        return read(io.BytesIO(self._sink.getvalue()))
 
     @property
     def analysis(self) -> Analysis:

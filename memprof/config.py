@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -28,12 +28,16 @@ class Config:
         stack_bytes: allocations of at least this many bytes keep their Python stack.
         detail: one of `DETAILS`.
         color: one of `COLORS`.
+        pytest: options of the pytest plugin, which checks them.
+        nvtx: make NVTX ranges though nothing says that a tool listens.
     """
 
     recorder: str = "auto"
     stack_bytes: int = 64 << 10
     detail: str = "modules"
     color: str = "auto"
+    pytest: Mapping[str, Any] = field(default_factory=dict)
+    nvtx: bool = False
 
 
 def read_config(folder: Path | None = None) -> Config:
@@ -80,7 +84,7 @@ def checked_detail(detail: str) -> str:
 def _checked(table: object) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         raise UsageError("is not a table")
-    known = [field.name for field in fields(Config)]
+    known = [each.name for each in fields(Config)]
     for key in table.keys() - set(known):
         close = get_close_matches(key, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"it may have {', '.join(known)}"
@@ -92,8 +96,12 @@ def _checked(table: object) -> dict[str, Any]:
         checked_detail(settings["detail"])
     if "color" in settings:
         _one_of("color", settings["color"], COLORS)
+    if not isinstance(settings.get("pytest", {}), Mapping):
+        raise UsageError("pytest: is not a table; write [tool.memprof.pytest]")
     if "stack_bytes" in settings:
         settings["stack_bytes"] = _size(settings["stack_bytes"])
+    if not isinstance(settings.get("nvtx", False), bool):
+        raise UsageError(f"nvtx {settings['nvtx']!r} is neither true nor false")
     return settings
 
 

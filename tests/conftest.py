@@ -8,6 +8,8 @@ import pytest
 
 from memprof.record.native import build
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _observer_is_built() -> None:

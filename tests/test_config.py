@@ -48,7 +48,10 @@ def test_bytes_as_a_number(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('recoder = "auto"', "unknown key 'recoder'; did you mean 'recorder'?"),
-        ("xyzzy = 1", "unknown key 'xyzzy'; it may have recorder, stack_bytes, detail, color"),
+        (
+            "xyzzy = 1",
+            "unknown key 'xyzzy'; it may have recorder, stack_bytes, detail, color, pytest",
+        ),
         ('recorder = "magic"', "recorder 'magic' is unknown: choose one of auto, native, dispatch"),
         ('detail = "lines"', "detail 'lines' is unknown: choose one of modules, ops"),
         ("recorder = 1", "recorder 1 is unknown"),
@@ -57,6 +60,7 @@ def test_bytes_as_a_number(tmp_path: Path) -> None:
         ("stack_bytes = 1.5", "stack_bytes 1.5 is not a size"),
         ('stack_bytes = "much"', "'much' is not a size"),
         ("stack_bytes =", "not TOML"),
+        ("pytest = 3", "pytest: is not a table"),
     ],
 )
 def test_what_means_nothing_is_refused(text: str, message: str, tmp_path: Path) -> None:

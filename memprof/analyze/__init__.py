@@ -2,6 +2,7 @@
 
 from memprof.analyze.analysis import Analysis, analyze
 from memprof.analyze.device import DeviceAnalysis, WorkspacePeak
+from memprof.analyze.diff import Change, DeviceDiff, diff
 from memprof.analyze.groups import TensorGroup, grouped_top
 from memprof.analyze.levels import CategoryPeak
 from memprof.analyze.live import LiveSet, LiveTensor
@@ -16,7 +17,9 @@ from memprof.analyze.waterfall import waterfall
 __all__ = [
     "Analysis",
     "CategoryPeak",
+    "Change",
     "DeviceAnalysis",
+    "DeviceDiff",
     "LiveSet",
     "LiveTensor",
     "ModuleRow",
@@ -27,6 +30,7 @@ __all__ = [
     "Timeline",
     "WorkspacePeak",
     "analyze",
+    "diff",
     "grouped_top",
     "module_table",
     "phase_spans",

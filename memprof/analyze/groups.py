@@ -34,9 +34,18 @@ class TensorGroup:
     example: LiveTensor
 
 
+def pattern(text: str) -> str:
+    """A name with every number in it written "*": alike modules have one."""
+    return _NUMBER.sub("*", text)
+
+
 def grouped_top(moment: Moment, count: int) -> list[TensorGroup]:
     """Merges alike tensors alive at a moment and returns the `count` largest groups."""
-    live = moment.live()
+    return grouped(moment.live(), count)
+
+
+def grouped(live: LiveSet, count: int | None = None) -> list[TensorGroup]:
+    """Merges alike tensors and returns the `count` largest groups, or all."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, traits in zip(live.allocations.tolist(), _traits(live), strict=True):
         groups.setdefault(traits, []).append(index)
@@ -50,13 +59,20 @@ def _traits(live: LiveSet) -> list[tuple[object, ...]]:
     chosen = live.allocations
     patterns: dict[int, str] = {}
 
-    def pattern(number: int) -> str:
+    def pattern_of(number: int) -> str:
         if number not in patterns:
-            patterns[number] = _NUMBER.sub("*", trace.strings[number])
+            patterns[number] = pattern(trace.strings[number])
         return patterns[number]
 
     return [
-        (category, nbytes, op, pattern(module), pattern(name), live.details.get(index, (0, 0))[0])
+        (
+            category,
+            nbytes,
+            op,
+            pattern_of(module),
+            pattern_of(name),
+            live.details.get(index, (0, 0))[0],
+        )
         for index, category, nbytes, op, module, name in zip(
             chosen.tolist(),
             attribution.category[chosen].tolist(),
@@ -76,8 +92,8 @@ def _group(live: LiveSet, members: list[int]) -> TensorGroup:
         bytes_each=first.bytes,
         count=len(members),
         category=first.category,
-        name=_NUMBER.sub("*", first.name) if several else first.name,
-        module=_NUMBER.sub("*", first.module) if several else first.module,
+        name=pattern(first.name) if several else first.name,
+        module=pattern(first.module) if several else first.module,
         op=first.op,
         tensor=first.tensor,
         example=first,

@@ -10,7 +10,7 @@ import numpy as np
 from memprof.analyze.levels import Levels
 from memprof.analyze.phases import phase_path, seconds
 from memprof.attribute import RULES
-from memprof.trace import CATEGORIES
+from memprof.trace import CATEGORIES, ORIGINS
 from memprof.trace.document import Ints
 
 
@@ -30,6 +30,8 @@ class LiveTensor:
         phase: path of the phase it was born in.
         born_seconds, freed_seconds: since the trace began; None where it never died.
         age_seconds: from its birth to the moment.
+        streams: numbers of the streams that it was made for or is kept for by `record_stream`,
+            without the device's default one.
         count: always 1; alike tensors are merged by `grouped_top`.
     """
 
@@ -46,6 +48,7 @@ class LiveTensor:
     born_seconds: float
     freed_seconds: float | None
     age_seconds: float
+    streams: tuple[int, ...] = ()
     count: int = 1
 
 
@@ -97,7 +100,19 @@ class LiveSet:
             born_seconds=seconds(trace, born),
             freed_seconds=None if died is None else seconds(trace, int(died)),
             age_seconds=(self.time_ns - born) / 1e9,
+            streams=self.streams.get(index, ()),
         )
+
+    def only(self, category: str = "", born_after_ns: int | None = None) -> LiveSet:
+        """Those of one category, or made after a time of the trace's clock, or both."""
+        trace, chosen = self.levels.trace, self.allocations
+        kept = np.ones(len(chosen), bool)
+        if category:
+            kept &= self.levels.attribution.category[chosen] == CATEGORIES.index(category)
+        if born_after_ns is not None:
+            kept &= trace.events.time_ns[trace.allocations.birth[chosen]] > born_after_ns
+            kept &= trace.allocations.origin[chosen] != ORIGINS.index("before")
+        return LiveSet(self.levels, self.time_ns, chosen[kept])
 
     def by_module(self, depth: int | None = None) -> list[tuple[str, int, int]]:
         """Sums by the first `depth` parts of the module's path (None: all of it).
@@ -111,6 +126,17 @@ class LiveSet:
         np.add.at(nbytes, group, self.nbytes)
         order = np.argsort(-nbytes, kind="stable")
         return [(names[i], int(nbytes[i]), int(count[i])) for i in order]
+
+    @cached_property
+    def streams(self) -> dict[int, tuple[int, ...]]:
+        """The streams, up to the moment, of the allocations that have others than the default."""
+        rows = self.levels.trace.streams
+        known = (rows.recorded == 0) | (rows.time_ns <= self.time_ns)
+        noted = known & np.isin(rows.allocation, self.allocations)
+        found: dict[int, dict[int, None]] = {}
+        for place in np.flatnonzero(noted):
+            found.setdefault(int(rows.allocation[place]), {})[int(rows.stream[place])] = None
+        return {allocation: tuple(numbers) for allocation, numbers in found.items()}
 
     @cached_property
     def details(self) -> dict[int, tuple[int, int]]:

@@ -7,14 +7,17 @@ from typing import Any
 
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.device import DeviceAnalysis
+from memprof.analyze.driver import driver_document, host_document
 from memprof.analyze.findings import findings
 from memprof.analyze.groups import TensorGroup, grouped_top
 from memprof.analyze.modules import module_table
 from memprof.analyze.moment import Moment
 from memprof.analyze.observer import out_of_place_sums
+from memprof.analyze.out_of_memory import out_of_memory
 from memprof.analyze.phases import end_ns, seconds
 from memprof.analyze.self_check import self_check
 from memprof.analyze.steps import StepRow, step_table
+from memprof.analyze.trainable import weights_at
 from memprof.analyze.waterfall import waterfall
 from memprof.trace import Trace
 
@@ -26,7 +29,9 @@ def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dic
     """Builds the report: a dict of ints, floats, strings and lists, ready for `json.dumps`.
 
     `observer` says how recording itself changed what was allocated, `self_check` what steps
-    without it allocated (None if that was not asked for). Each device has, beside its
+    without it allocated (None if that was not asked for), `out_of_memory` when
+    memory ran out last (None if never), `nvml` and `host` what the driver and the
+    system said. Each device has, beside its
     moments, `category_peaks` (each category's own highest bytes and the event that reached them),
     `unseen` (the peak with the workspaces of operations counted in), `steps` and `modules` (of the
     peak, paths cut to `depth` parts); each entry of `top` says how many alike tensors (`count`) it
@@ -48,6 +53,9 @@ def report_document(analysis: Analysis, *, top: int = 20, depth: int = 3) -> dic
         ],
         "observer": asdict(out_of_place_sums(trace)),
         "self_check": self_check(trace),
+        "out_of_memory": out_of_memory(trace),
+        "nvml": driver_document(trace),
+        "host": host_document(trace),
         "devices": {name: _device(analysis.device(name), top, depth) for name in analysis.devices},
         "findings": [asdict(finding) for finding in findings(analysis)],
     }
@@ -73,13 +81,13 @@ def _device(device: DeviceAnalysis, top: int, depth: int) -> dict[str, Any]:
     return {
         "name": about.get("name"),
         "total_bytes": about.get("total_bytes"),
-        "peak": {**_moment(peak), "top": groups},
+        "peak": {**_moment(peak), "top": groups, "weights": asdict(weights_at(trace, peak))},
         "end": _moment(device.end),
         "category_peaks": {
             category: {"bytes": found.bytes, "event": found.event}
             for category, found in device.category_peaks.items()
         },
-        "waterfall": waterfall(trace, device.name, peak),
+        "waterfall": waterfall(trace, device.name, peak).document(),
         "unseen": _unseen(device),
         "steps": [_step(row) for row in step_table(device)],
         "modules": _modules(device, depth),
@@ -114,6 +122,7 @@ def _group(group: TensorGroup) -> dict[str, Any]:
         "stack": example.stack,
         "rule": example.rule,
         "phase": example.phase,
+        "streams": list(example.streams),
     }
 
 

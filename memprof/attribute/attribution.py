@@ -102,5 +102,6 @@ def _left_behind(trace: Trace, lives: Lifetimes) -> Flags:
 
 
 def _gradients(trace: Trace) -> list[bool]:
-    """Whether gradients were on, by style of call of a model."""
-    return [call.get("grad") is True for call in trace.facts_of("call")]
+    """Whether gradients were on, by style of call of a model; or as memory ran out."""
+    calls = [*trace.facts_of("call"), *trace.facts_of("out_of_memory")]
+    return [call.get("grad") is True for call in calls]

@@ -9,6 +9,7 @@ import typer
 
 import memprof
 from memprof.cli.compare import compare
+from memprof.cli.diff import diff
 from memprof.cli.doctor import doctor
 from memprof.cli.info import info
 from memprof.cli.replay import replay
@@ -16,7 +17,7 @@ from memprof.cli.report import report
 from memprof.cli.run import run
 from memprof.cli.view import view
 
-VERBS = ("run", "report", "compare", "info", "view", "replay", "doctor")
+VERBS = ("run", "report", "compare", "diff", "info", "view", "replay", "doctor")
 
 _HELP = """Where the memory of a PyTorch run went.
 
@@ -50,6 +51,7 @@ def _root(
 app.command(context_settings={"allow_interspersed_args": False})(run)
 app.command()(report)
 app.command()(compare)
+app.command()(diff)
 app.command()(info)
 app.command()(view)
 app.command()(replay)

@@ -34,6 +34,8 @@ def info(
 
 def info_document(trace: Trace) -> dict[str, Any]:
     """Describes a trace file as plain data."""
+    from memprof.analyze.driver import driver_document
+
     return {
         "schema": 1,
         "source": trace.source,
@@ -50,28 +52,9 @@ def info_document(trace: Trace) -> dict[str, Any]:
             "facts": len(trace.facts),
             "strings": len(trace.strings),
         },
-        "nvml": {"devices": nvml_devices(trace)},
+        "nvml": driver_document(trace),
         "warnings": [
             {"code": remark.code, "text": remark.text, "count": remark.count}
             for remark in trace.warnings
         ],
     }
-
-
-def nvml_devices(trace: Trace) -> list[dict[str, Any]]:
-    """Lists the devices that NVML was asked about, with the most bytes each had in use."""
-    devices = []
-    for number, series in enumerate(trace.strings):
-        match series.split("/"):
-            case ["nvml", uuid, "used_bytes"]:
-                values = trace.samples.value[trace.samples.series == number]
-                found = {"samples": len(values), "max_used_bytes": int(values.max(initial=0))}
-                devices.append({"uuid": uuid, "name": _name(trace, uuid), **found})
-            case _:
-                pass
-    return devices
-
-
-def _name(trace: Trace, uuid: str) -> str | None:
-    devices = trace.header.get("devices", {}).values()
-    return next((about.get("name") for about in devices if about.get("uuid") == uuid), None)

@@ -28,7 +28,7 @@ class State:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0 fine, 1 error, 2 usage.
+    """Runs the command line and returns its exit code: 0 fine, 1 error, 2 usage, 3 limit exceeded.
 
     `memprof run` leaves as the program it ran does: this function then raises what ends Python
     in the same way.

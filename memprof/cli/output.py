@@ -59,13 +59,13 @@ def refuse_existing(path: Path, force: bool) -> None:
 
 
 def emit(
-    document: Mapping[str, Any], text: Iterable[RenderableType], destination: Destination
+    document: Mapping[str, Any], text: str | Iterable[RenderableType], destination: Destination
 ) -> None:
     """Prints an answer.
 
     Args:
         document: the answer as data.
-        text: the same for people, made only where it is wanted.
+        text: the same for people, made only where it is wanted; a string is printed as it is.
         destination: where to and how.
     """
     if destination.output is None:
@@ -82,12 +82,15 @@ def emit(
 
 def _write(
     document: Mapping[str, Any],
-    text: Iterable[RenderableType],
+    text: str | Iterable[RenderableType],
     destination: Destination,
     stream: IO[str],
 ) -> None:
     if destination.as_json:
         print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), file=stream)
+        return
+    if isinstance(text, str):
+        stream.write(text)
         return
     console = console_for(stream, destination.color_mode())
     with console.capture() as printed:

@@ -28,13 +28,20 @@ class Recording:
     """
 
     def __init__(
-        self, output: Path, config: Config, *, force: bool, self_check: bool = False
+        self,
+        output: Path,
+        config: Config,
+        *,
+        force: bool,
+        self_check: bool = False,
+        quiet: bool = False,
     ) -> None:
         self.output = output
         self.problem = "the program never imported torch"
         self._config = config
         self._force = force
         self._self_check = self_check
+        self._quiet = quiet
         self._tracing: Tracing | None = None
         self._watch = ImportWatch({"torch": self._begin})
         self._process = os.getpid()
@@ -65,7 +72,9 @@ class Recording:
                 stack_bytes=config.stack_bytes,
                 detail=config.detail,
                 self_check=self._self_check,
+                nvtx=config.nvtx,
             )
+            tracing.quiet = self._quiet
             tracing.__enter__()
         except Exception as error:
             self.problem = " ".join(str(error).split()) or type(error).__name__

@@ -55,6 +55,10 @@ SelfCheck = Annotated[
         "--self-check", help="Compare what steps allocate with and without the recording."
     ),
 ]
+Nvtx = Annotated[
+    bool,
+    typer.Option("--nvtx", help="Make NVTX ranges though nothing says that a tool (nsys) listens."),
+]
 
 
 def run(
@@ -66,6 +70,7 @@ def run(
     recorder: Recorder = None,
     detail: Detail = None,
     self_check: SelfCheck = False,
+    nvtx: Nvtx = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> Callable[[], NoReturn]:
@@ -79,13 +84,14 @@ def run(
         config = replace(config, recorder=checked_recorder(recorder))
     if detail is not None:
         config = replace(config, detail=checked_detail(detail))
+    config = replace(config, nvtx=config.nvtx or nvtx)
     started = Program(program, tuple(arguments or ()), module)
     started.prepare()
     shown = of_this_rank(output or Path(default_name(started)))
     refuse_existing(shown, force)
     if not shown.parent.is_dir():
         raise TraceFileError(f"{shown}: there is no folder {shown.parent}; make it first")
-    recording = Recording(shown.absolute(), config, force=force, self_check=self_check)
+    recording = Recording(shown.absolute(), config, force=force, self_check=self_check, quiet=quiet)
     return partial(become, started, recording, shown, quiet)
 
 

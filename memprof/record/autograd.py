@@ -28,6 +28,7 @@ class Backward:
         self._scopes = scopes
         self._graph = graph
         self._guard = guard
+        self.raised: Callable[[BaseException], None] = lambda error: None
 
     def install(self, patches: Patches) -> None:
         """Wraps the engine's entry; undoing `patches` restores it."""
@@ -50,6 +51,9 @@ class Backward:
             try:
                 result = engine(roots, *args, **kwargs)
                 return result
+            except BaseException as error:
+                self.raised(error)
+                raise
             finally:
                 if begun is not None:
                     self._end(*begun, result)

@@ -16,6 +16,12 @@ from memprof.record.dispatch import DispatchHook, Handlings
 from memprof.record.graph import Graph
 from memprof.record.guard import Guard
 from memprof.record.journal import Journal
+from memprof.record.modules import (
+    EnterInner,
+    LeaveInner,
+    enter_by_python,
+    leave_by_python,
+)
 from memprof.record.patches import Patches
 from memprof.record.scopes import Scope, Scopes
 from memprof.record.storages import Storages
@@ -37,6 +43,7 @@ class DispatchRecorder:
         self._guard = guard
         self.storages = Storages(journal, stack_bytes, scopes.place)
         self.graph = Graph(self.storages, journal.strings.number)
+        self.inner_calls: tuple[EnterInner, LeaveInner] = (enter_by_python, leave_by_python)
         self._workspaces = Workspaces(journal)
         self._handlings = Handlings(self._workspaces, journal.strings.number)
         self._hooks: list[DispatchHook] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,24 @@ from memprof.trace.writer import CHUNK_ROWS
 
 now_ns = time.perf_counter_ns
 
-JOURNAL_THREAD = "memprof-journal"
+#: Names of memprof's own threads begin so.
+OWN_THREADS = "memprof-"
 FLUSH_SECONDS = 1.0
 BEAT_SECONDS = 0.05
+
+
+def _unheard(series: str, value: int) -> None:
+    pass
+
+
+class Source(Protocol):
+    """Has rows of its own until they are written."""
+
+    def waiting(self) -> int:
+        """How many events wait; called at every beat."""
+
+    def carry(self) -> None:
+        """Brings all rows into the journal's tables."""
 
 
 class Journal:
@@ -28,7 +43,8 @@ class Journal:
     Attributes:
         tables: pending rows by table name.
         strings: texts by number.
-        sources: bring rows from elsewhere into the tables; called at every beat.
+        sources: whoever has rows elsewhere, which join the tables when these are written.
+        sampled: is told of every sample: its series and its value.
     """
 
     def __init__(self, sink: BinaryIO, header: Mapping[str, Any]) -> None:
@@ -42,9 +58,12 @@ class Journal:
         self._writing = threading.Lock()
         self._stopping = threading.Event()
         self._flushed = time.monotonic()
-        self.sources: list[Callable[[], None]] = []
+        self.sources: list[Source] = []
+        self.sampled: Callable[[str, int], None] = _unheard
         self._beats: list[Callable[[], None]] = []
-        self._thread = threading.Thread(target=self._beat, name=JOURNAL_THREAD, daemon=True)
+        self._thread = threading.Thread(
+            target=self._beat, name=f"{OWN_THREADS}journal", daemon=True
+        )
         self._broken: OSError | None = None
 
     def start(self, *beats: Callable[[], None]) -> None:
@@ -57,6 +76,14 @@ class Journal:
         """The writing thread's identity."""
         return self._thread.ident
 
+    def sample(self, values: Mapping[str, int], group: str) -> None:
+        """Notes levels measured now, as the series `<group>/<name>`."""
+        time_ns = now_ns()
+        for name, value in values.items():
+            series = f"{group}/{name}"
+            self.tables["samples"].add((time_ns, self.strings.number(series), value))
+            self.sampled(series, value)
+
     def fact(self, kind: str, value: Mapping[str, Any]) -> None:
         """Notes a fact about the program as a whole."""
         self._facts.append((kind, now_ns(), value))
@@ -68,22 +95,25 @@ class Journal:
         self._dirty_warnings.add(code)
 
     def flush(self) -> None:
-        """Writes all that is pending. Keeps quiet where the disk is full: the program goes on."""
+        """Writes all there is so far; keeps quiet where the disk is full: the program goes on."""
         with self._writing:
             self._flushed = time.monotonic()
+            for source in self.sources:
+                source.carry()
             if self._broken is None:
                 try:
                     self._write()
                 except OSError as error:
                     self._broken = error
+            else:
+                for rows in self.tables.values():
+                    rows.drain()
 
     def close(self, summary: Mapping[str, Any]) -> OSError | None:
         """Stops the thread and ends the document; returns what kept it from being whole."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        for source in self.sources:
-            source()
         self.flush()
         if self._broken is None:
             try:
@@ -94,10 +124,11 @@ class Journal:
 
     def _beat(self) -> None:
         while not self._stopping.wait(BEAT_SECONDS):
-            for beat in (*self._beats, *self.sources):
+            for beat in self._beats:
                 beat()
+            waiting = sum(source.waiting() for source in self.sources)
             overdue = time.monotonic() - self._flushed >= FLUSH_SECONDS
-            if overdue or len(self.tables["events"]) >= CHUNK_ROWS:
+            if overdue or waiting + len(self.tables["events"]) >= CHUNK_ROWS:
                 self.flush()
 
     def _write(self) -> None:

@@ -4,55 +4,78 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import torch
 from torch.nn.modules import module as torch_module
 
 from memprof.record.guard import Guard
+from memprof.record.nvtx_ranges import NvtxRanges
 from memprof.record.patches import Patches
 from memprof.record.rows import Strings
 from memprof.record.scopes import Scope, Scopes
 
 Module = torch.nn.Module
 RootCall = Callable[[Scope, Module], None]
+EnterInner = Callable[[dict[int, Scope], dict[int, Any], Module], Scope | None]
+LeaveInner = Callable[[Scope, Module], bool]
 RootReturn = Callable[[Scope, Module, tuple[Any, ...], dict[str, Any], Any], None]
 is_compiling = torch.compiler.is_compiling
 _WRAPPED = ("_orig_mod",)  # under this name torch.compile's wrapper holds the user's module
+
+
+def enter_by_python(
+    threads: dict[int, Scope], known: dict[int, Any], module: Module
+) -> Scope | None:
+    """Leaves it to Python to note every call."""
+    return None
+
+
+def leave_by_python(scope: Scope, module: Module) -> bool:
+    """Leaves it to Python to note every return."""
+    return False
 
 
 def _unheard(kwargs: dict[str, Any], result: Any) -> None:
     pass
 
 
+def _untold(error: BaseException) -> None:
+    pass
+
+
 class Paths:
-    """Knows which module holds which, and so every module's full path from the outermost one."""
+    """Knows which module holds which, and so every module's full path from the outermost one.
+
+    Attributes:
+        known: by a module's identity itself, its path and the path's string number.
+    """
 
     def __init__(self, strings: Strings) -> None:
         self.number = strings.number
         self.text = strings.__getitem__
         self._parents: dict[int, tuple[weakref.ref[Module], str]] = {}
-        self._paths: dict[int, tuple[weakref.ref[Module], str, int]] = {}
+        self.known: dict[int, tuple[weakref.ref[Module], str, int]] = {}
         self._owners: list[weakref.ref[Module]] = []
 
     def adopt(self, parent: Module, name: str, child: Module | None) -> None:
         """Notes that `parent` holds `child`; the first parent stays for as long as it holds it."""
         if child is not None and self._holder(child) is None:
             self._parents[id(child)] = (weakref.ref(parent), name)
-            self._paths.clear()
+            self.known.clear()
 
     def number_of(self, module: Module) -> int:
         """The string number of a module's path."""
-        known = self._paths.get(id(module))
+        known = self.known.get(id(module))
         if known is None or known[0]() is not module:
             path = self.path_of(module)
-            known = self._paths[id(module)] = (weakref.ref(module), path, self.number(path))
+            known = self.known[id(module)] = (weakref.ref(module), path, self.number(path))
         return known[2]
 
     def number_within(self, module: Module, scope: Scope) -> int:
         """As `number_of`; a module that no other holds is named after the one that calls it."""
-        known = self._paths.get(id(module))
+        known = self.known.get(id(module))
         if known is not None and known[0]() is module:
             return known[2]
         if known is not None or id(module) in self._parents or not scope.calls:
@@ -114,6 +137,10 @@ class ModuleCalls:
 
     Replacing `Module.__call__` costs a tenth of what global hooks do, which also make Dynamo
     compile again what it had compiled: inside compiled code it looks at `forward` alone.
+
+    Args:
+        enter_inner, leave_inner: note a call inside a model and its return where all is as usual;
+            the rest is noted here.
     """
 
     def __init__(
@@ -123,6 +150,8 @@ class ModuleCalls:
         guard: Guard,
         on_call: RootCall,
         on_return: RootReturn,
+        enter_inner: EnterInner,
+        leave_inner: LeaveInner,
     ) -> None:
         self._scopes = scopes
         self._paths = paths
@@ -131,9 +160,12 @@ class ModuleCalls:
         self._enter_module, self._leave_module = scopes.enter_module, scopes.leave_module
         self._on_call = on_call
         self._on_return = on_return
+        self._enter_inner = partial(enter_inner, scopes.threads, paths.known)
+        self._leave_inner = leave_inner
         self._open = True
         self._unrecorded = 0
         self.root_returned: Callable[[dict[str, Any], Any], None] = _unheard
+        self.raised: Callable[[BaseException], None] = _untold
 
     def install(self, patches: Patches) -> None:
         """Wraps the call; undoing `patches` restores it."""
@@ -142,11 +174,29 @@ class ModuleCalls:
         registered = torch_module.register_module_module_registration_hook(self._registered)
         patches.on_undo(registered.remove)
 
+    def show(self, nvtx: NvtxRanges) -> None:
+        """Makes every call of a module a range."""
+        enter, leave, text = self._enter_module, self._leave_module, self._paths.text
+
+        def enter_module(scope: Scope, key: object, module: int) -> None:
+            enter(scope, key, module)
+            nvtx.nest(len(scope.calls), text(module))
+
+        def leave_module(scope: Scope, key: object) -> bool:
+            left = leave(scope, key)
+            nvtx.nest(len(scope.calls))
+            return left
+
+        self._enter_module, self._leave_module = enter_module, leave_module
+        self._enter_inner = partial(enter_by_python, {}, {})
+        self._leave_inner = leave_by_python
+
     def _close(self) -> None:
         self._open = False  # a bound method that somebody kept goes straight through
 
     def _wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
         enter, leave = self._enter, self._leave
+        enter_inner, leave_inner = self._enter_inner, self._leave_inner
 
         @wraps(call)
         def __call__(module: Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
@@ -154,13 +204,15 @@ class ModuleCalls:
                 return call(module, *args, **kwargs)
             if self._scopes.paused:
                 return self._let_through(call, module, args, kwargs)
-            scope = enter(module)
+            scope = enter_inner(module) or enter(module)
             try:
                 result = call(module, *args, **kwargs)
-            except BaseException:
+            except BaseException as error:
+                self.raised(error)
                 leave(scope, module, args, kwargs, None)
                 raise
-            leave(scope, module, args, kwargs, result)
+            if scope is None or not leave_inner(scope, module):
+                leave(scope, module, args, kwargs, result)
             return result
 
         return __call__

@@ -61,4 +61,5 @@ class Recomputations:
 
 def recomputing(scope: Scope) -> bool:
     """Whether the innermost phase of a scope is a recomputation."""
-    return bool(scope.phases) and scope.phases[-1].name == PHASE
+    innermost = scope.innermost
+    return innermost is not None and innermost.name == PHASE

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from memprof.record.graph import Graph
 from memprof.record.guard import Guard
 from memprof.record.journal import Journal
+from memprof.record.modules import EnterInner, LeaveInner
 from memprof.record.patches import Patches
 from memprof.record.scopes import Scope, Scopes
 from memprof.record.storages import Storages
@@ -20,10 +21,12 @@ class Recorder(Protocol):
     Attributes:
         storages: what lives, for those who know what it is.
         graph: what autograd holds of it.
+        inner_calls: note the usual call of a module inside another one, and its return.
     """
 
     storages: Storages
     graph: Graph
+    inner_calls: tuple[EnterInner, LeaveInner]
 
     def install(self, patches: Patches) -> None:
         """Patches what it must; undoing `patches` restores it."""

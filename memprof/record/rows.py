@@ -17,26 +17,28 @@ class Rows:
     `array`, which runs without giving up the interpreter lock, so rows never interleave.
     """
 
-    __slots__ = ("_columns", "_pending", "add")
+    __slots__ = ("_arrays", "_columns", "_pending", "add")
 
     def __init__(self, table: str) -> None:
         self._columns = tuple(TABLES[table])
         self._pending = array("q")
+        self._arrays: list[npt.NDArray[np.int64]] = []
         self.add = self._pending.extend
 
     def __len__(self) -> int:
-        return len(self._pending) // len(self._columns)
+        return len(self._pending) // len(self._columns) + sum(map(len, self._arrays))
 
     def add_rows(self, rows: npt.NDArray[np.int64]) -> None:
-        """Appends many rows at once."""
-        self._pending.frombytes(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+        """Appends many rows at once, as they are: (rows, columns)."""
+        self._arrays.append(rows)
 
     def drain(self) -> dict[str, npt.NDArray[np.int64]]:
         """Takes out the rows appended so far; returns their columns."""
         count = len(self._pending)
-        taken = np.frombuffer(self._pending[:count], np.int64)
+        taken = np.frombuffer(self._pending[:count], np.int64).reshape(-1, len(self._columns))
         del self._pending[:count]
-        rows = taken.reshape(-1, len(self._columns))
+        arrays, self._arrays = self._arrays, []
+        rows = np.concatenate([taken, *arrays]) if arrays else taken
         return {column: rows[:, place] for place, column in enumerate(self._columns)}
 
 

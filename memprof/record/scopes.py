@@ -21,7 +21,7 @@ sequence_number = torch._C._autograd._get_sequence_nr
 
 @dataclass(slots=True)
 class OpenPhase:
-    """A phase that has begun and not ended."""
+    """A phase that has begun and not ended; `is_range` if it is an NVTX range of the program's."""
 
     number: int
     name: str
@@ -32,6 +32,7 @@ class OpenPhase:
     tokens: int = -1
     context: int = -1
     range: object = None
+    is_range: bool = False
 
 
 @dataclass(slots=True)
@@ -55,6 +56,11 @@ class Scope:
         """Whether a phase that the user named is open."""
         return any(phase.by_user for phase in self.phases)
 
+    @property
+    def innermost(self) -> OpenPhase | None:
+        """The innermost phase that is no NVTX range."""
+        return next((phase for phase in reversed(self.phases) if not phase.is_range), None)
+
 
 def _nobody() -> None:
     pass
@@ -76,11 +82,12 @@ class Scopes:
         moved: is told the calling thread's module and phase whenever they change, and notes from
             which autograd node on the module is at work.
         turned: is told of every turn of the program's loop, and whether the user declared it.
+        threads: the scope of each thread, by its identity.
         paused: nothing is recorded for now; whatever has a hook lets everything through.
         steps: how many steps have begun.
     """
 
-    def __init__(self, journal: Journal, on_boundary: Callable[[], None]) -> None:
+    def __init__(self, journal: Journal, on_boundary: Callable[[], None], nvtx: NvtxRanges) -> None:
         self.met: Callable[[], None] = _nobody
         self.moved: Callable[[int, int], object] = self._note_place
         self.turned: Callable[[bool], None] = _unheard
@@ -91,23 +98,24 @@ class Scopes:
         self._step_rows = journal.tables["steps"].add
         self._sequence_rows = journal.tables["sequences"].add
         self._next_phase = itertools.count(1).__next__
-        self._threads: dict[int, Scope] = {}
+        self.threads: dict[int, Scope] = {}
         self._turn: tuple[int, int] | None = (0, FIRST)
         self._step_phase = 0
         self._turn_with_backward = False
-        self._nvtx = NvtxRanges()
+        self._nvtx = nvtx
+        self._step_range: object = None
         self._on_boundary = on_boundary
         self._loading: OpenPhase | None = None
 
     def current(self) -> Scope:
         """The calling thread's scope."""
         ident = threading.get_ident()
-        scope = self._threads.get(ident)
+        scope = self.threads.get(ident)
         return scope if scope is not None else self._meet(ident)
 
     def _meet(self, ident: int) -> Scope:
         self.met()
-        return self._threads.setdefault(ident, Scope(ident))
+        return self.threads.setdefault(ident, Scope(ident))
 
     def place(self, scope: Scope) -> tuple[int, int]:
         """Module and phase of the calling thread, which works for the thread of `scope`.
@@ -117,13 +125,13 @@ class Scopes:
         """
         if threading.get_ident() == scope.thread:
             return scope.module, scope.phase
-        here = self._threads.get(threading.get_ident())
+        here = self.threads.get(threading.get_ident())
         return (here.module, here.phase or scope.phase) if here else (scope.module, scope.phase)
 
     def renew(self) -> Scope:
         """A fresh scope for a thread that begins, whose identity may have been used before."""
         ident = threading.get_ident()
-        scope = self._threads[ident] = Scope(ident)
+        scope = self.threads[ident] = Scope(ident)
         return scope
 
     def _move(self, scope: Scope) -> None:
@@ -164,7 +172,10 @@ class Scopes:
             scope.calls.clear()
             scope.module = 0
             self._move(scope)
-            left = next((p for p in scope.phases if p.name in FORWARD_PHASES), None)
+            self._nvtx.nest(0)
+            left = next(
+                (p for p in scope.phases if p.name in FORWARD_PHASES and not p.is_range), None
+            )
             if left is not None and not left.by_user:
                 self.end(scope, left)
 
@@ -183,19 +194,36 @@ class Scopes:
             self._step_phase = phase.number
         return phase
 
+    def begin_range(self, scope: Scope, name: str) -> OpenPhase:
+        """Opens a phase for an NVTX range of the program's; it begins no step."""
+        phase = OpenPhase(self._next_phase(), name, scope.phase, now_ns(), is_range=True)
+        self._enter(scope, phase)
+        return phase
+
     def _close_loading(self, loading: OpenPhase) -> None:
-        for scope in list(self._threads.values()):
+        """Ends it without the program's ranges around what follows, which go on."""
+        for scope in list(self.threads.values()):
             if loading in scope.phases:
+                inside = scope.phases[scope.phases.index(loading) + 1 :]
                 self.end(scope, loading)
+                for phase in inside:
+                    self._reopen(scope, phase)
+
+    def _reopen(self, scope: Scope, phase: OpenPhase) -> None:
+        phase.parent = scope.phase
+        self._enter(scope, phase)
 
     def _open(self, scope: Scope, name: str, by_user: bool) -> OpenPhase:
         phase = OpenPhase(self._next_phase(), name, scope.phase, now_ns(), by_user)
-        phase.range = self._nvtx.start(name)
+        phase.range = self._nvtx.start(name, "phase")
+        self._enter(scope, phase)
+        return phase
+
+    def _enter(self, scope: Scope, phase: OpenPhase) -> None:
         self._note(scope, phase, -1)
         scope.phases.append(phase)
         scope.phase = phase.number
         self._move(scope)
-        return phase
 
     def end(self, scope: Scope, phase: OpenPhase) -> None:
         """Closes a phase, and with it those inside it that were left open."""
@@ -220,7 +248,8 @@ class Scopes:
             self.turn()
 
     def _note(self, scope: Scope, phase: OpenPhase, end_ns: int) -> None:
-        self._on_boundary()
+        if not phase.is_range:
+            self._on_boundary()
         self._phase_rows(
             (
                 phase.number,
@@ -260,6 +289,8 @@ class Scopes:
         return self.begin(scope, name)
 
     def _note_step(self, begin_ns: int, kind: int) -> None:
+        self._nvtx.end(self._step_range)
+        self._step_range = self._nvtx.start(f"step {self.steps}", "step")
         self.steps += 1
         self._step_rows((begin_ns, kind))
 
@@ -272,6 +303,8 @@ class Scopes:
 
     def close(self) -> None:
         """Ends every phase still open."""
-        for scope in list(self._threads.values()):
+        for scope in list(self.threads.values()):
             if scope.phases:
                 self.end(scope, scope.phases[0])
+        self._nvtx.end(self._step_range)
+        self._nvtx.nest(0)

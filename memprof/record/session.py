@@ -19,7 +19,7 @@ from memprof.ranks import rank_and_world
 from memprof.record import interrupts
 from memprof.record.autograd import Backward
 from memprof.record.containers import tensors_in
-from memprof.record.cuda import CudaMemory
+from memprof.record.cuda import CudaMemory, cuda_uuids
 from memprof.record.dynamo import keep_out
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
@@ -35,12 +35,17 @@ from memprof.record.labels.optimizers import Optimizers
 from memprof.record.labels.parameters import Parameters
 from memprof.record.labels.sharded import ShardedWeights
 from memprof.record.modules import ModuleCalls, Paths
+from memprof.record.nvml.sampler import Sampler
+from memprof.record.nvtx_ranges import NvtxRanges
+from memprof.record.out_of_memory import OutOfMemory
 from memprof.record.patches import Patches
 from memprof.record.recompute import Recomputations
 from memprof.record.recorders import Choice, choose
 from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.self_check import SelfCheck
 from memprof.record.storages import LABEL
+from memprof.record.streams import RecordedStreams
+from memprof.record.user_ranges import UserRanges
 from memprof.record.views import Views
 from memprof.trace import CATEGORIES
 
@@ -69,6 +74,7 @@ class Options:
         detail: "modules", or "ops": the native observer notes the operator of every allocation.
         announce: is told what keeps the program waiting, or is not as was asked for.
         self_check: count what some steps allocate without the recording.
+        nvtx: make NVTX ranges though nothing says that a tool listens.
     """
 
     recorder: str = "auto"
@@ -76,6 +82,7 @@ class Options:
     detail: str = "modules"
     announce: Callable[[str], None] = lambda text: None
     self_check: bool = False
+    nvtx: bool = False
 
 
 def active() -> Session | None:
@@ -92,7 +99,9 @@ class Session:
         guard = self._guard = Guard(journal)
         patches = self._patches = Patches()
         self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
-        scopes = self.scopes = Scopes(journal, guard(self._cuda.sample))
+        self._sampler = Sampler(journal, guard.note, self._host.sample_slowly, cuda_uuids)
+        self._nvtx = NvtxRanges(options.nvtx, self.live_bytes)
+        scopes = self.scopes = Scopes(journal, guard(self._cuda.sample), self._nvtx)
         recorder = self._recorder = choice.make(journal, scopes, guard, options.stack_bytes)
         storages = self.storages = recorder.storages
         facts = self._facts = Facts(journal)
@@ -106,7 +115,18 @@ class Session:
         roots = self._roots = RootCalls(
             storages, scopes, self._parameters, self._caches, views, facts, paths, guard
         )
-        self._calls = ModuleCalls(scopes, paths, guard, roots.called, roots.returned)
+        self._calls = ModuleCalls(
+            scopes, paths, guard, roots.called, roots.returned, *recorder.inner_calls
+        )
+        if self._nvtx.on:
+            self._calls.show(self._nvtx)
+            journal.sampled = self._nvtx.count
+        ranges = self._user_ranges = UserRanges(scopes, journal, guard)
+        self._out_of_memory = OutOfMemory(
+            journal, self._module_at_work, guard(self._cuda.sample_closely)
+        )
+        self.raised = guard(self._out_of_memory.passing)
+        self._calls.raised = self._backward.raised = self.raised
         self._self_check: SelfCheck | None = None
         if options.self_check:
             self._self_check = SelfCheck(
@@ -114,11 +134,13 @@ class Session:
             )
             self._calls.root_returned = guard(self._self_check.root_returned)
         self._communication = Communication(storages, scopes, journal.strings.number, guard)
+        self._streams = RecordedStreams(storages, journal, guard)
         sharded = ShardedWeights(storages, scopes, facts, guard, patches)
         watched = {
             CACHE_MODULE: guard(self._caches.install),
             **sharded.watched(),
             **recorder.watched(patches),
+            **ranges.watched(patches),
         }
         self._imports = ImportWatch(watched)
         if choice.fell_back:
@@ -148,7 +170,9 @@ class Session:
             self._optimizers,
             self._recomputations,
             self._communication,
+            self._streams,
             self._recorder,
+            self._user_ranges,
         ):
             part.install(self._patches)
         interrupts.install(self._patches)
@@ -157,8 +181,14 @@ class Session:
         self._imports.start()
         self._patches.on_undo(self._imports.stop)
         self.scopes.begin_loading(scope)
-        self.journal.start(self._guard(self._host.sample), self._guard(self._cuda.sample))
+        self.journal.start(
+            self._guard(self._host.sample), self._guard(self._cuda.sample_with_blocks)
+        )
+        self._sampler.start()
         self._recorder.start(scope)
+
+    def _module_at_work(self) -> str:
+        return self.journal.strings[self.scopes.current().module]
 
     def _find_more(self, scope: Scope) -> None:
         self._find_existing(scope, found=True)
@@ -190,6 +220,7 @@ class Session:
         self._roots.ended(self.scopes.current())
         self._guard(self._views.ended)()
         self.scopes.close()
+        self._sampler.stop()
         self._guard(self._host.sample)()
         self._guard(self._cuda.sample)()
         summary = {
@@ -201,6 +232,11 @@ class Session:
         self.storages.forget()
         _active = None
         return self.journal.close(summary)
+
+    def catch_up(self) -> None:
+        """Writes all that is known so far, as `stop` does, and goes on."""
+        self._guard(self._label_models)()
+        self.journal.flush()
 
     def live_bytes(self) -> int:
         """What is alive now of all that the recording knows."""

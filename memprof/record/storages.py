@@ -89,6 +89,7 @@ class Storages:
         self._events = journal.tables["events"].add
         self._labels = journal.tables["labels"].add
         self._details = journal.tables["details"].add
+        self._streams = journal.tables["streams"].add
         self._on_death = self._make_on_death()
 
     def _make_on_death(self) -> object:
@@ -149,9 +150,16 @@ class Storages:
             )
         )
         self._events((now_ns(), allocation))
+        if storage.device.type == "cuda" and origin == OPERATION:
+            self._stream(allocation, storage.device)
         if ref.nbytes >= self.stack_bytes:
             self._detail(allocation, tensor, storage)
         return ref
+
+    def _stream(self, allocation: int, device: torch.device) -> None:
+        stream = torch.cuda.current_stream(device).stream_id
+        if stream:
+            self._streams((now_ns(), allocation, stream, 0))
 
     def _detail(
         self, allocation: int, tensor: torch.Tensor | None, storage: torch.UntypedStorage

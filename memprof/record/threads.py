@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from memprof.record.journal import JOURNAL_THREAD
+from memprof.record.journal import OWN_THREADS
 from memprof.record.patches import Patches
 from memprof.record.scopes import Scope, Scopes
 
@@ -31,7 +31,7 @@ class Threads:
 
     def _wrap(self, bootstrap: Callable[[Any], None]) -> Callable[[Any], None]:
         def _bootstrap_inner(thread: Any) -> None:
-            if thread.name == JOURNAL_THREAD:
+            if thread.name.startswith(OWN_THREADS):
                 return bootstrap(thread)
             with self._observed(self._scopes.renew()):
                 return bootstrap(thread)

@@ -20,6 +20,7 @@ Simple = TypeVar(
     document.Labels,
     document.Details,
     document.Views,
+    document.Streams,
     document.Sequences,
     document.Workspaces,
     document.Samples,
@@ -68,8 +69,8 @@ def _assembled(parts: Parts) -> Trace:
         _forget_what_is_lost(tables, len(phases))
     rows = sorted_by_id(tables["allocations"])
     allocations, events = lifetimes(rows, tables["events"])
-    labels, details, views = (
-        known_rows(tables[name], rows["id"]) for name in ("labels", "details", "views")
+    labels, details, views, streams = (
+        known_rows(tables[name], rows["id"]) for name in ("labels", "details", "views", "streams")
     )
     _check_references(tables, len(phases))
     return Trace(
@@ -84,6 +85,7 @@ def _assembled(parts: Parts) -> Trace:
         labels=_simple(document.Labels, labels),
         details=_simple(document.Details, details),
         views=_simple(document.Views, views),
+        streams=_simple(document.Streams, streams),
         sequences=_simple(document.Sequences, tables["sequences"]),
         phases=phases,
         steps=_steps(tables["steps"]),

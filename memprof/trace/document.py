@@ -95,6 +95,19 @@ class Views:
 
 
 @dataclass(frozen=True, slots=True)
+class Streams:
+    """Streams that allocations were made for (`recorded` 0) or are kept for (1).
+
+    Only streams other than the device's default one, which is number 0, have rows.
+    """
+
+    time_ns: Ints
+    allocation: Ints
+    stream: Ints
+    recorded: Ints
+
+
+@dataclass(frozen=True, slots=True)
 class Sequences:
     """From autograd node `sequence` on, in `thread`, nodes were made by `module`."""
 
@@ -199,6 +212,7 @@ class Trace:
     labels: Labels
     details: Details
     views: Views
+    streams: Streams
     sequences: Sequences
     phases: Phases
     steps: Steps

@@ -86,6 +86,9 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     # At `time_ns` tensors that somebody could still reach covered only `covered` bytes of an
     # allocation; `tensor` is the largest of them. The last row of an allocation counts.
     "views": {"time_ns": "<i8", "allocation": "<i8", "covered": "<i8", "tensor": "<i4"},
+    # Streams other than a device's default one: the one that an allocation was made for
+    # (`recorded` 0), or one that `Tensor.record_stream` keeps it for (1).
+    "streams": {"time_ns": "<i8", "allocation": "<i8", "stream": "<i8", "recorded": "<u1"},
     # Autograd nodes numbered from `sequence` on, in `thread`, were made by `module`.
     "sequences": {"thread": "<i8", "sequence": "<i8", "module": "<i4"},
     # Phases nest. A phase is written when it begins (`end_ns` -1) and again when it ends; the

@@ -186,3 +186,19 @@ def test_what_is_open_at_one_time_is_the_phase_that_began_last() -> None:
 
     assert device.at_event(1).phase == "train"
     assert device.at_time(BEGIN_NS + 3 * TICK_NS).phase == "train › load"
+
+
+def test_a_tensor_has_the_streams_that_it_had_by_then() -> None:
+    build = TraceBuilder()
+    plain = build.alloc(10)
+    made_aside = build.alloc(20)
+    build.row("streams", build.tick(), made_aside, 5, 0)
+    build.row("streams", build.tick(), plain, 6, 1)
+    build.alloc(30)
+    device = Analysis(build.trace()).device("cpu")
+
+    def streams(event: int) -> dict[int, tuple[int, ...]]:
+        return {row.bytes: row.streams for row in device.at_event(event).live().rows()}
+
+    assert streams(1) == {20: (5,), 10: ()}
+    assert streams(2) == {30: (), 20: (5,), 10: (6,)}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from memprof.analyze import Analysis, report_document, waterfall
+from memprof.analyze import Analysis, report_document
 from memprof.trace import CATEGORIES, Trace
 from tests.random_traces import RandomProgram
-from tests.trace_builder import BEGIN_NS, GIB, TraceBuilder
+from tests.trace_builder import GIB, TraceBuilder
 
 
 def report(trace: Trace, **how: Any) -> dict[str, Any]:
@@ -158,56 +158,3 @@ def test_in_random_reports_every_sum_is_whole(seed: int) -> None:
             assert sum(row["bytes"] for row in peak["top"]) == peak["requested_bytes"]
             assert sum(row["bytes"] for row in device["modules"]) == peak["requested_bytes"]
             assert device["unseen"]["workspaces_peak_bytes"] >= peak["requested_bytes"]
-
-
-def test_the_waterfall_takes_the_latest_sample_up_to_the_moment() -> None:
-    build = TraceBuilder()
-    build.alloc(100, device="cuda:0")
-    for level in (1, 2):
-        build.sample("cuda:0/allocated_bytes", 110 * level)
-        build.sample("cuda:0/reserved_bytes", 200 * level)
-        build.sample("nvml/GPU-a/process_bytes", 300 * level)
-        build.sample("nvml/GPU-a/used_bytes", 400 * level)
-        build.sample("host/rss_bytes", 500 * level)
-        build.tick()
-    trace = build.trace()
-    device = Analysis(trace).device("cuda:0")
-
-    def levels(tick: int) -> list[int | None]:
-        moment = device.at_time(BEGIN_NS + tick * 1000)
-        return list(waterfall(trace, "cuda:0", moment).values())
-
-    assert levels(0) == [0, None, None, None, None]
-    assert levels(1) == [100, 110, 200, 300, 400]
-    assert levels(99) == [100, 220, 400, 600, 800]
-
-
-def test_on_the_host_only_requested_and_resident_bytes_are_known() -> None:
-    build = TraceBuilder()
-    build.alloc(100)
-    build.sample("host/rss_bytes", 5000)
-    build.sample("nvml/GPU-a/used_bytes", 7)
-    trace = build.trace()
-
-    found = waterfall(trace, "cpu", Analysis(trace).device("cpu").end)
-
-    assert found == {
-        "requested": 100,
-        "allocated": None,
-        "reserved": None,
-        "process": 5000,
-        "device": None,
-    }
-
-
-def test_of_several_cards_the_one_that_the_header_names_is_taken() -> None:
-    def device_level(**about: Any) -> int | None:
-        build = TraceBuilder(devices={"cuda:0": {"name": "H200", "total_bytes": GIB} | about})
-        build.alloc(1, device="cuda:0")
-        build.sample("nvml/GPU-a/used_bytes", 10)
-        build.sample("nvml/GPU-b/used_bytes", 20)
-        trace = build.trace()
-        return waterfall(trace, "cuda:0", Analysis(trace).device("cuda:0").end)["device"]
-
-    assert device_level(uuid="GPU-b") == 20
-    assert device_level() is None

@@ -72,9 +72,11 @@ def test_levels_of_a_card(tmp_path: Path) -> None:
     graphics_card(tmp_path / "t.json")
     answer = memprof("report", "t.json", cwd=tmp_path)
     assert (
-        "requested 8.00 KiB ─ rounding 1.00 KiB → allocated 9.00 KiB ─ cached, free for reuse "
-        "3.00 KiB → reserved 12.00 KiB ─ context and libraries 8.00 KiB → this process 20.00 KiB ─ "
-        "other processes 30.00 KiB → device 50.00 KiB of 100.00 KiB"
+        "From tensors to nvidia-smi 8.00 KiB requested by tensors "
+        "+1.00 KiB rounding up to blocks of 512 B 9.00 KiB allocated "
+        "+3.00 KiB cached, free for reuse 12.00 KiB reserved "
+        "+8.00 KiB CUDA context and kernels, as at the first sample 20.00 KiB this process "
+        "+30.00 KiB not explained 50.00 KiB device of 100.00 KiB"
     ) in " ".join(answer.stdout.split())
 
 
@@ -84,10 +86,19 @@ def test_info_counts(tmp_path: Path) -> None:
     assert document["counts"]["allocations"] == 1
     assert document["counts"]["samples"] == 4
     assert document["nvml"]["devices"] == [
-        {"uuid": "GPU-1", "name": "NVIDIA H200", "samples": 1, "max_used_bytes": 50 * KIB}
+        {
+            "uuid": "GPU-1",
+            "name": "NVIDIA H200",
+            "device": "cuda:0",
+            "samples": 1,
+            "max_used_bytes": 50 * KIB,
+            "max_process_bytes": 20 * KIB,
+            "process_bytes_are": "listed",
+            "readings": {},
+        }
     ]
     text = memprof("info", "t.json", cwd=tmp_path).stdout
-    assert "NVIDIA H200: 1 sample, at most 50.00 KiB in use" in text
+    assert "NVIDIA H200 (cuda:0): 1 sample, at most 50.00 KiB in use" in text
 
 
 def test_compressed_trace(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from memprof.analyze.waterfall import LEVELS, Waterfall, gaps
 from memprof.cli.render.detail import steps_line
 from memprof.cli.render.levels import levels
 from memprof.cli.render.parts import bar, plural
@@ -93,8 +94,9 @@ def test_program_name(program: object, name: str) -> None:
 
 
 def chain(name: str, total: int | None = None, **known: int) -> str:
-    waterfall = dict.fromkeys(("requested", "allocated", "reserved", "process", "device"))
-    device = {"waterfall": {**waterfall, **known}, "total_bytes": total}
+    levels_known = dict.fromkeys(LEVELS) | known
+    document = Waterfall(levels_known, gaps(levels_known, {})).document()
+    device = {"waterfall": document, "total_bytes": total}
     return " ".join(" ".join(printed(*levels(device, name), width=500)).split())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from memprof.analyze.trainable import weights_at
 from tests.libraries.conftest import Record
 from tests.libraries.harness import Watch, bytes_of, rows
 from tests.oracle.programs import models
@@ -51,6 +52,9 @@ def test_lora(record: Record) -> None:
     told = {fact["name"]: fact["requires_grad"] for fact in facts}
     for trains in (True, False):
         assert sum(n for name, n in names.items() if told[name] == trains) == sizes[trains]
+    split = weights_at(recorded.analysis.trace, recorded.peak)
+    assert (split.trained_bytes, split.frozen_bytes) == (sizes[True], sizes[False])
+    assert split.other_bytes == 0
     assert {row.name for row in rows(recorded.at_highest("gradients"), "gradients")} == {
         name for name, trains in told.items() if trains
     }

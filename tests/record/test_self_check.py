@@ -13,7 +13,7 @@ from torch.autograd import profiler as torch_profiler
 import memprof
 from memprof.analyze.self_check import self_check
 from memprof.analyze.steps import step_table
-from memprof.record.scopes import Scopes
+from memprof.record.labels.inputs import RootCalls
 from memprof.record.self_check import PLAN
 from tests.record.looped import (
     EmptyMode,
@@ -108,16 +108,16 @@ def test_the_hook_adds_what_any_mode_adds(program: Callable[[], Step]) -> None:
 
 def test_a_hook_that_allocates_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(run(plain()))["devices"]["cpu"]["verdict"] == "equal"
-    enter = Scopes.enter_module
+    called = RootCalls.called
 
-    def allocating(scopes: Scopes, scope: Any, key: object, module: int) -> None:
-        torch.empty(250)
-        enter(scopes, scope, key, module)
+    def allocating(calls: RootCalls, scope: Any, module: torch.nn.Module) -> None:
+        torch.empty(250), torch.empty(250)
+        called(calls, scope, module)
 
-    monkeypatch.setattr(Scopes, "enter_module", allocating)
+    monkeypatch.setattr(RootCalls, "called", allocating)
     device = found(run(plain()))["devices"]["cpu"]
     assert device["verdict"] == "differs"
-    assert (device["added_allocations"], device["added_bytes"]) == (4, 4000)
+    assert (device["added_allocations"], device["added_bytes"]) == (2, 2000)
 
 
 def test_a_program_whose_own_steps_differ_is_not_judged() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.device import DeviceAnalysis
 from memprof.analyze.findings.finding import Finding
-from memprof.analyze.waterfall import level_at
+from memprof.analyze.samples import level_at
 from memprof.units import format_bytes
 
 _LEAST = 256 << 20

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from memprof.cli.render.driver import driver_line
 from memprof.cli.render.parts import next_command, plural, size
 from memprof.cli.render.run_facts import device_name, remarks
 from memprof.cli.render.table import Column, Table
@@ -34,9 +35,9 @@ def _rows(document: Data) -> Iterator[tuple[str, str]]:
         total = about.get("total_bytes")
         yield "device", device_name(name, about) + (f", {size(total)}" if total else "")
     for device in document["nvml"]["devices"]:
-        name = device["name"] or device["uuid"]
-        samples, most = plural(device["samples"], "sample"), size(device["max_used_bytes"])
-        yield "nvml", f"{name}: {samples}, at most {most} in use"
+        yield "nvml", driver_line(device)
+    if document["nvml"]["reason"]:
+        yield "nvml", f"none: {document['nvml']['reason']}"
     yield "holds", ", ".join(_counts(document["counts"]))
     yield "ends", "properly" if document["complete"] else "early: killed, or still running"
 

@@ -69,6 +69,14 @@ def not_estimated(peak: Data) -> Iterator[RenderableType]:
 _UNPREDICTABLE = frozenset({"temporary", "unattributed"})
 
 
+def frozen(peak: Data) -> Iterator[RenderableType]:
+    """Says how much of the weights is trained, where some are and some are not."""
+    weights = peak["weights"]
+    if weights["trained_bytes"] and weights["frozen_bytes"]:
+        trained, still = size(weights["trained_bytes"]), size(weights["frozen_bytes"])
+        yield indented(f"Of the weights {trained} are trained and {still} are frozen.")
+
+
 def unseen(device: Data) -> Iterator[RenderableType]:
     """Says how much operations used inside themselves on top, if that made a higher peak."""
     found = device["unseen"]

@@ -102,7 +102,8 @@ class Caches:
         """Names the model's call after what its cache holds: nothing yet, or a context."""
         try:
             scope = self._scopes.current()
-            phase = next((p for p in reversed(scope.phases) if p.name == "forward"), None)
+            forward = (p for p in reversed(scope.phases) if p.name == "forward" and not p.is_range)
+            phase = next(forward, None)
             if phase is None or phase.by_user:
                 return
             phase.context = _context_length(cache, layer or 0)

@@ -21,9 +21,12 @@ enum Origin : uint8_t { kOperation = 0, kBefore = 1, kFound = 2, kResized = 4 };
 //   label  time, address, bytes, kind | device, name | module, tensor text
 //   like   time, address, kind | tensor text, address of the block whose name it takes
 //   module time, thread, autograd node, module that makes this and later nodes
-enum What : uint64_t { kBirth = 1, kDeath = 2, kLabel = 3, kLike = 4, kModule = 5 };
+//   stream time, address, stream that it was made for, if that is not the device's default one
+enum What : uint64_t {
+  kBirth = 1, kDeath = 2, kLabel = 3, kLike = 4, kModule = 5, kStream = 6
+};
 
-constexpr int kWords[] = {0, 7, 2, 6, 4, 4};
+constexpr int kWords[] = {0, 7, 2, 6, 4, 4, 3};
 constexpr int kTimeBits = 60;
 
 inline uint64_t paired(uint32_t high, uint32_t low) { return uint64_t(high) << 32 | low; }

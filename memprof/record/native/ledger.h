@@ -19,14 +19,14 @@ struct Ledger {
   std::mutex mutex;
   Blocks live;
   std::unordered_map<int, int32_t> devices;
-  std::vector<Row> allocations, events, labels, details, sequences;
+  std::vector<Row> allocations, events, labels, details, sequences, streams;
   int64_t next_id = 0, live_bytes = 0, missed_frees = 0, unknown_frees = 0;
 
   void clear() {
     drain();
     live.clear();
     devices.clear();
-    for (auto* rows : {&allocations, &events, &labels, &details, &sequences}) {
+    for (auto* rows : {&allocations, &events, &labels, &details, &sequences, &streams}) {
       rows->clear();
     }
     next_id = live_bytes = missed_frees = unknown_frees = 0;
@@ -97,6 +97,11 @@ struct Ledger {
         return named_like(record);
       case kModule:
         sequences.insert(sequences.end(), record + 1, record + 4);
+        return;
+      case kStream:
+        if (const Block* block = live.find(record[1])) {
+          streams.insert(streams.end(), {time_of(record), block->id, Row(record[2]), 0});
+        }
     }
   }
 

@@ -5,6 +5,10 @@
 
 #include "stacks.h"
 
+#include <array>
+#include <cstring>
+
+#include "calls.h"
 #include "graph.h"
 #include "slot.h"
 
@@ -237,50 +241,92 @@ PyObject* py_continues(PyObject*, PyObject* const* args, Py_ssize_t) {
 
 // place(module, phase): where the calling thread is from now on
 PyObject* py_place(PyObject*, PyObject* const* args, Py_ssize_t) {
-  Thread& here = this_thread();
-  const auto module = int32_t(PyLong_AsLong(args[0]));
-  if (module != here.module) {
-    here.module = module;
-    here.append(kModule, PyThread_get_thread_ident(), at::sequence_number::peek(), module);
-  }
-  here.phase = int32_t(PyLong_AsLong(args[1]));
+  move_to(this_thread(), int32_t(PyLong_AsLong(args[0])), int32_t(PyLong_AsLong(args[1])));
   Py_RETURN_NONE;
+}
+
+// enter_inner(threads, known, module) -> the scope, or None where Python must see to it
+PyObject* py_enter_inner(PyObject*, PyObject* const* args, Py_ssize_t) {
+  PyObject* scope = enter_inner(args[0], args[1], args[2]);
+  PyErr_Clear();
+  return Py_NewRef(scope ? scope : Py_None);
+}
+
+// leave_inner(scope, module) -> False where Python must see to it
+PyObject* py_leave_inner(PyObject*, PyObject* const* args, Py_ssize_t) {
+  const bool left = leave_inner(args[0], args[1]);
+  PyErr_Clear();
+  return PyBool_FromLong(left);
 }
 
 PyObject* py_next_id(PyObject*, PyObject*) {
   return PyLong_FromLongLong(with_ledger([](Ledger& book) { return book.next_id++; }));
 }
 
-PyObject* bytes_of(const std::vector<Row>& rows) {
-  return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(rows.data()),
-                                   Py_ssize_t(rows.size() * sizeof(Row)));
+using Rows = std::vector<Row>;
+
+PyObject* room_for(const Rows& rows) {
+  return PyBytes_FromStringAndSize(nullptr, Py_ssize_t(rows.size() * sizeof(Row)));
 }
 
-// take() -> (allocations, events, labels, details, sequences) as int64 rows, and (kind, text) of
-// each text new since last time
-PyObject* py_take(PyObject*, PyObject*) {
-  std::vector<Row> rows[5];
-  std::vector<Text> fresh;
-  Py_BEGIN_ALLOW_THREADS {
-    Ledger& book = ledger();
-    std::lock_guard<std::mutex> guard(book.mutex);
-    book.drain();
-    rows[0].swap(book.allocations);
-    rows[1].swap(book.events);
-    rows[2].swap(book.labels);
-    rows[3].swap(book.details);
-    rows[4].swap(book.sequences);
-    fresh = texts().take();
-  }
-  Py_END_ALLOW_THREADS
+PyObject* list_of(const std::vector<Text>& fresh) {
   PyObject* list = PyList_New(Py_ssize_t(fresh.size()));
   for (size_t i = 0; list && i < fresh.size(); ++i) {
     const std::string& words = fresh[i].words;
     PyObject* text = PyUnicode_DecodeUTF8(words.data(), Py_ssize_t(words.size()), "replace");
     PyList_SET_ITEM(list, Py_ssize_t(i), Py_BuildValue("(iN)", int(fresh[i].kind), text));
   }
-  return Py_BuildValue("(NNNNNN)", bytes_of(rows[0]), bytes_of(rows[1]), bytes_of(rows[2]),
-                       bytes_of(rows[3]), bytes_of(rows[4]), list);
+  return list;
+}
+
+// take() -> (allocations, events, labels, details, sequences, streams) as int64 rows, and (kind,
+// text) of each text new since last time. The program waits for the interpreter meanwhile: rows are copied
+// without it.
+PyObject* py_take(PyObject*, PyObject*) {
+  std::array<Rows, 6> tables;
+  std::vector<Text> fresh;
+  Py_BEGIN_ALLOW_THREADS {
+    Ledger& book = ledger();
+    std::lock_guard<std::mutex> guard(book.mutex);
+    book.drain();
+    tables[0].swap(book.allocations);
+    tables[1].swap(book.events);
+    tables[2].swap(book.labels);
+    tables[3].swap(book.details);
+    tables[4].swap(book.sequences);
+    tables[5].swap(book.streams);
+    fresh = texts().take();
+  }
+  Py_END_ALLOW_THREADS
+  std::array<PyObject*, 6> taken;
+  for (size_t i = 0; i < tables.size(); ++i) {
+    taken[i] = room_for(tables[i]);
+    if (!taken[i]) {
+      return nullptr;
+    }
+  }
+  Py_BEGIN_ALLOW_THREADS {
+    for (size_t i = 0; i < tables.size(); ++i) {
+      std::memcpy(PyBytes_AS_STRING(taken[i]), tables[i].data(), tables[i].size() * sizeof(Row));
+      Rows().swap(tables[i]);
+    }
+  }
+  Py_END_ALLOW_THREADS
+  return Py_BuildValue("(NNNNNNN)", taken[0], taken[1], taken[2], taken[3], taken[4], taken[5],
+                       list_of(fresh));
+}
+
+// drain() -> how many events wait to be taken
+PyObject* py_drain(PyObject*, PyObject*) {
+  size_t waiting = 0;
+  Py_BEGIN_ALLOW_THREADS {
+    Ledger& book = ledger();
+    std::lock_guard<std::mutex> guard(book.mutex);
+    book.drain();
+    waiting = book.events.size() / 2;
+  }
+  Py_END_ALLOW_THREADS
+  return PyLong_FromSize_t(waiting);
 }
 
 // counts() -> how many rows wait, live bytes, and what went wrong
@@ -412,6 +458,7 @@ PyMethodDef methods[] = {
     {"pause", py_pause, METH_O, ""},
     {"count", py_count, METH_O, ""},
     {"counted", py_counted, METH_NOARGS, ""},
+    {"drain", py_drain, METH_NOARGS, ""},
     {"take", py_take, METH_NOARGS, ""},
     {"counts", py_counts, METH_NOARGS, ""},
     {"next_id", py_next_id, METH_NOARGS, ""},
@@ -424,6 +471,8 @@ PyMethodDef methods[] = {
     FAST("existed", py_existed),
     FAST("since", py_since),
     FAST("place", py_place),
+    FAST("enter_inner", py_enter_inner),
+    FAST("leave_inner", py_leave_inner),
     FAST("label", py_label),
     FAST("label_kept", py_label_kept),
     FAST("label_gradients", py_label_gradients),

@@ -3,6 +3,7 @@
 
 #include <ATen/SequenceNumber.h>
 #include <ATen/record_function.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/csrc/autograd/function.h>
 
 #include <algorithm>
@@ -67,6 +68,14 @@ inline int64_t running_node() {
   return number < kUnnumbered ? number : -1;
 }
 
+// The calling thread's stream of a device; 0 is the device's default one, and all there is of a CPU.
+inline int64_t stream_at_work(c10::Device device) {
+  if (device.is_cpu() || !c10::impl::hasDeviceGuardImpl(device.type())) {
+    return 0;
+  }
+  return c10::impl::getDeviceGuardImpl(device.type())->getStream(device).id();
+}
+
 // One for each thread that was enrolled; autograd carries it to its own threads.
 class Observer final : public ProfilerStateBase {
  public:
@@ -106,11 +115,15 @@ class Observer final : public ProfilerStateBase {
                   paired(device_code(device), here.origin));
       return;
     }
+    const int64_t stream = stream_at_work(device);
     const bool large = stack_bytes && bytes >= stack_bytes && here.origin == kOperation;
     here.append(kBirth, address, bytes, paired(module, phase),
                 paired(here.ops.empty() ? 0 : std::abs(here.ops.back()),
                        large ? python_stack(here) : 0),
                 running_node(), paired(device_code(device), here.origin));
+    if (stream && here.origin == kOperation) {
+      here.append(kStream, address, stream);
+    }
   }
 
   const uint32_t run_;

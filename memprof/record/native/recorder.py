@@ -12,6 +12,7 @@ from memprof.record.dispatch import DispatchHook, Handlings
 from memprof.record.graph import Graph
 from memprof.record.guard import Guard
 from memprof.record.journal import Journal
+from memprof.record.modules import EnterInner, LeaveInner
 from memprof.record.native.graph import NativeGraph
 from memprof.record.native.profiler_gap import ProfilerGap
 from memprof.record.native.rows import NativeRows
@@ -48,8 +49,9 @@ class NativeRecorder:
         storages = NativeStorages(native, journal, stack_bytes, scopes.place)
         self.storages: Storages = storages
         self.graph: Graph = NativeGraph(native, self.storages, journal.strings.number)
-        self._rows = NativeRows(native, journal, Stacks(journal.strings))
+        self._rows = NativeRows(native, journal, Stacks(journal.strings), guard)
         self._gap = ProfilerGap(native, storages, journal, guard, self._stand_in)
+        self.inner_calls: tuple[EnterInner, LeaveInner] = (native.enter_inner, native.leave_inner)
         scopes.moved = native.place
         scopes.met = self._met
 
@@ -67,7 +69,7 @@ class NativeRecorder:
         """Lets the calling thread report, so that what existed before can be reported too."""
         self._native.start(self._stack_bytes, self._ops)
         self._native.enroll()
-        self._journal.sources.append(self._guard(self._rows.carry))
+        self._journal.sources.append(self._rows)
 
     def start(self, scope: Scope) -> None:
         """Nothing more: the thread reports since `enroll`."""

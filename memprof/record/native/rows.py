@@ -8,13 +8,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from memprof.record.guard import Guard
 from memprof.record.journal import Journal
 from memprof.record.stacks import Stacks
 from memprof.trace.schema import TABLES
 
 Ints = npt.NDArray[np.int64]
 
-_TABLES: Final = ("allocations", "events", "labels", "details", "sequences")
+_TABLES: Final = ("allocations", "events", "labels", "details", "sequences", "streams")
 
 #: Columns that hold numbers of the observer's own texts.
 _TEXTS: Final = {"allocations": ("op", "device"), "details": ("tensor", "stack")}
@@ -38,15 +39,19 @@ _ELEMENTS: Final = {
 class NativeRows:
     """Carries rows from the observer to the journal's tables."""
 
-    def __init__(self, native: Any, journal: Journal, stacks: Stacks) -> None:
+    def __init__(self, native: Any, journal: Journal, stacks: Stacks, guard: Guard) -> None:
         self._native = native
+        self.carry = guard(self._carry)
         self._journal = journal
         self._number = journal.strings.number
         self._numbers = [0]
         self._worded: tuple[Callable[[str], str], ...] = (str, tensor_text, stacks.cleaned)
 
-    def carry(self) -> None:
-        """Takes all rows that the observer has; called on the journal's thread, and at the end."""
+    def waiting(self) -> int:
+        """Reads the threads' buffers, so that they can be used again; without the interpreter."""
+        return int(self._native.drain())
+
+    def _carry(self) -> None:
         *tables, texts = self._native.take()
         for kind, text in texts:
             self._numbers.append(self._number(self._worded[kind](text)))

@@ -103,6 +103,7 @@ def _answer(file: Path, device: str | None, question: Question) -> dict[str, Any
     chosen = _choose(device, busiest, file)
     return {
         "kind": "snapshot",
+        "complete": True,
         "devices": list(recordings),
         **recording_answer(recordings[chosen], question),
     }
@@ -116,7 +117,12 @@ def _trace_answer(file: Path, device: str | None, question: Question) -> dict[st
     devices = sorted(trace.devices, key=lambda name: not name.startswith("cuda"))
     chosen = _choose(device, devices, file)
     answer = requests_answer(requests_of(trace, chosen), chosen, question)
-    return {"kind": "trace", "devices": list(trace.devices), **answer}
+    return {
+        "kind": "trace",
+        "complete": trace.complete,
+        "devices": list(trace.devices),
+        **answer,
+    }
 
 
 def _is_trace(file: Path) -> bool:

@@ -116,6 +116,14 @@ def test_a_trace_is_replayed_under_the_default_settings(trace: Path) -> None:
     assert document(trace, "--device", "cpu")["reserved_peak"] == 2 * MIB
 
 
+def test_a_trace_that_ends_early_says_so(tmp_path: Path) -> None:
+    build = TraceBuilder()
+    build.alloc(MIB, device="cuda:0")
+    build.write(tmp_path / "t.json", complete=False)
+    assert document(tmp_path / "t.json")["complete"] is False
+    assert "The trace ends early" in answer(tmp_path / "t.json").stdout
+
+
 def test_this_would_not_have_happened(trace: Path) -> None:
     done = answer(trace, "--capacity", "200MiB", "--settings", EXPANDABLE)
     assert done.returncode == 0

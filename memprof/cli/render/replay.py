@@ -31,6 +31,8 @@ def replay_text(document: Data, *, quiet: bool = False) -> Iterator[RenderableTy
         )
     )
     yield from _exactness(document)
+    if not document["complete"]:
+        yield Text("The trace ends early: what the program did after that is not in it.")
     yield from _levels(document)
     yield from _over_time(document)
     yield from _segments(document)

@@ -82,9 +82,12 @@ def _compare_addresses(
 ) -> None:
     for number in _unequal(np.array(recorded.addresses, np.int64), result.addresses):
         differences.event = recorded.made_by[number]
-        differences.add(
-            *(f"allocation at {of[number]:#x}" for of in (result.addresses, recorded.addresses))
-        )
+        replayed, known = result.addresses[number], recorded.addresses[number]
+        differences.add(*map(_allocation, (replayed, known)))
+
+
+def _allocation(address: int) -> str:
+    return "out of memory" if address < 0 else f"allocation at {address:#x}"
 
 
 def _compare_reserved(

@@ -105,12 +105,13 @@ def _answer(file: Path, device: str | None, question: Question) -> dict[str, Any
         "kind": "snapshot",
         "complete": True,
         "devices": list(recordings),
+        "measured_reserved_peak": None,
         **recording_answer(recordings[chosen], question),
     }
 
 
 def _trace_answer(file: Path, device: str | None, question: Question) -> dict[str, Any]:
-    from memprof.predict.replay import requests_answer, requests_of
+    from memprof.predict.replay import measured_reserved_peak, requests_answer, requests_of
     from memprof.trace import load
 
     trace = load(file)
@@ -121,6 +122,7 @@ def _trace_answer(file: Path, device: str | None, question: Question) -> dict[st
         "kind": "trace",
         "complete": trace.complete,
         "devices": list(trace.devices),
+        "measured_reserved_peak": measured_reserved_peak(trace, chosen),
         **answer,
     }
 

@@ -116,6 +116,26 @@ def test_a_trace_is_replayed_under_the_default_settings(trace: Path) -> None:
     assert document(trace, "--device", "cpu")["reserved_peak"] == 2 * MIB
 
 
+def test_what_pytorch_measured_stands_beside(tmp_path: Path) -> None:
+    build = TraceBuilder()
+    build.sample("cuda:0/reserved_bytes", 22 * MIB)
+    build.sample("cuda:0/reserved_bytes", 20 * MIB)
+    build.alloc(3 * MIB, device="cuda:0")
+    build.alloc(5, device="cpu")
+    build.write(tmp_path / "t.json")
+    found = document(tmp_path / "t.json")
+    assert (found["reserved_peak"], found["measured_reserved_peak"]) == (20 * MIB, 22 * MIB)
+    text = answer(tmp_path / "t.json").stdout
+    assert "PyTorch itself said that it had reserved 22.00 MiB at most." in text
+    assert "cpu with --device" in text
+
+
+def test_a_snapshot_without_a_verb_is_one_to_replay(recording: Path) -> None:
+    done = memprof("s.pickle", cwd=recording.parent)
+    assert done.returncode == 2
+    assert "did you mean: memprof replay s.pickle" in done.stderr
+
+
 def test_a_trace_that_ends_early_says_so(tmp_path: Path) -> None:
     build = TraceBuilder()
     build.alloc(MIB, device="cuda:0")
@@ -262,3 +282,10 @@ def test_recordings_of_real_gpus(file: Path) -> None:
         found["end"]["fragmentation"],
         found["end"]["fragmented"] / found["end"]["reserved"],
     )
+
+
+def test_every_key_is_in_the_documentation(recording: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "replay.md").read_text("utf-8")
+    found = document(recording, "--capacity", "1TiB")
+    keys = {*found, *found["series"], *found["out_of_memory"], *found["what_if"][0]}
+    assert {key for key in keys - {"schema", "source"} if f"`{key}`" not in page} == set()

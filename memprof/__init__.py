@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memprof.api import compare, estimate, load, phase, step, tag, trace
+    from memprof.api import compare, estimate, load, phase, predict, step, tag, trace
     from memprof.trace import Trace
 
 __version__ = "0.1.0"
@@ -20,6 +20,7 @@ __all__ = [
     "estimate",
     "load",
     "phase",
+    "predict",
     "step",
     "tag",
     "trace",

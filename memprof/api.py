@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from memprof.analyze import Analysis, Moment
     from memprof.analyze.compare import CategoryComparison
     from memprof.estimate import RunEstimate, RunSpec
-    from memprof.record.session import Session
+    from memprof.estimate.estimate import Machines
+    from memprof.predict.world import World
+    from memprof.record.session import Options, Session
 
-__all__ = ["Tracing", "compare", "estimate", "load", "phase", "step", "tag", "trace"]
+__all__ = ["Tracing", "compare", "estimate", "load", "phase", "predict", "step", "tag", "trace"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,6 +82,39 @@ def trace(
     return Tracing(path, chosen, force, kept, noted, self_check=self_check, nvtx=ranges)
 
 
+def predict(
+    output: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "cuda",
+    gpu: str = "h100",
+    force: bool = False,
+    stack_bytes: int | str | None = None,
+    without: Iterable[str] = (),
+) -> Predicting:
+    """Predicts the memory of the code inside ``with memprof.predict(...)``, without the hardware.
+
+    The code runs on fake tensors, which have shapes and no contents: models must be made inside
+    the block. What it yields is an ordinary trace.
+
+    Args:
+        output: the trace file to write; None keeps the trace in memory only.
+        device: "cuda", where the code finds a GPU, or "cpu", where it finds none.
+        gpu: the GPU that it finds, by its name in the catalogue.
+        force: overwrite `output` if it exists.
+        stack_bytes: allocations of at least this size keep their Python stack.
+        without: names of rules about the GPU's kernels that are to be left out.
+
+    Raises:
+        UsageError: if there is no such device, GPU or rule.
+    """
+    if device not in ("cuda", "cpu"):
+        raise UsageError(f"device {device!r} cannot be predicted: choose cuda or cpu")
+    config = read_config()
+    kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
+    path = None if output is None else Path(output)
+    return Predicting(path, device, gpu, force, kept, frozenset(without))
+
+
 def _announce(text: str) -> None:
     print(f"memprof: {text}", file=sys.stderr)
 
@@ -117,28 +152,32 @@ class Tracing:
         self._analysis: Analysis | None = None
 
     def __enter__(self) -> Tracing:
-        if os.environ.get("MEMPROF") == "0":
+        if os.environ.get("MEMPROF") == "0" or _is_predicting():
             return self
-        from memprof.record.session import Options, Session
+        from memprof.record.session import Session
 
         self._trace = self._analysis = None
         self._sink = self._open()
         try:
-            options = Options(
-                recorder=self._recorder,
-                stack_bytes=self._stack_bytes,
-                detail=self._detail,
-                announce=_announce,
-                self_check=self._self_check,
-                nvtx=self._nvtx,
-            )
-            self._session = Session(self._sink, options)
+            self._session = Session(self._sink, self._options())
             self._session.start()
         except BaseException:
             self._session = None
             self._discard()
             raise
         return self
+
+    def _options(self) -> Options:
+        from memprof.record.session import Options
+
+        return Options(
+            recorder=self._recorder,
+            stack_bytes=self._stack_bytes,
+            detail=self._detail,
+            announce=_announce,
+            self_check=self._self_check,
+            nvtx=self._nvtx,
+        )
 
     def _open(self) -> BinaryIO:
         if self.path is None:
@@ -262,6 +301,65 @@ class Tracing:
         return self.analysis.device(chosen).peak
 
 
+class Predicting(Tracing):
+    """One use of `predict()`: what runs between entering and leaving runs on fake tensors."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        device: str,
+        gpu: str,
+        force: bool,
+        stack_bytes: int,
+        without: frozenset[str],
+    ) -> None:
+        from memprof.predict.gpu import gpu_named
+        from memprof.predict.rules import check_names
+
+        super().__init__(path, "fake", force, stack_bytes, "modules")
+        self.gpu = gpu_named(gpu)
+        self._target = self.gpu if device == "cuda" else None
+        self._without = check_names(without)
+        self._world: World | None = None
+
+    def __enter__(self) -> Predicting:
+        from memprof.predict.world import World
+
+        world = World(self._target, self._without)
+        world.__enter__()
+        try:
+            super().__enter__()
+        except BaseException:
+            world.__exit__()
+            raise
+        self._world = world
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        world, self._world = self._world, None
+        try:
+            super().__exit__(kind, error, traceback)
+        finally:
+            if world is not None:
+                world.__exit__()
+
+    def _options(self) -> Options:
+        from memprof.predict.world import about
+
+        return replace(super()._options(), about=about(self._target))
+
+
+def _is_predicting() -> bool:
+    """Whether this process runs on fake tensors: what the program would record is recorded."""
+    session = _session()
+    return session is not None and session.is_predicted
+
+
 def _session() -> Session | None:
     """The active recording, without importing torch where nothing records."""
     module = sys.modules.get("memprof.record.session")
@@ -282,19 +380,23 @@ def compare(analysis: Analysis | Trace | str | os.PathLike[str]) -> list[Categor
     return compare_analysis(analyze(analysis) if isinstance(analysis, Trace) else analysis)
 
 
-def estimate(model: object, run: RunSpec) -> RunEstimate:
+def estimate(model: object, run: RunSpec | None = None, hardware: Machines = None) -> RunEstimate:
     """Says by closed forms how much memory a run needs, without running it.
 
     Args:
-        model: a Hugging Face configuration (object or dict), or the "model" fact of a trace.
-        run: what is run: mode, batch, tokens, dtype, optimizer.
+        model: a name such as "llama-3-70b", the path of a config.json, .safetensors or .gguf file,
+            a Hugging Face configuration (object or dict), a module, or the "model" fact of a trace.
+        run: what is run: mode, batch, tokens, dtype, optimizer, parallelism; None is a training
+            step of one token.
+        hardware: one or several names of machines, such as "h100"; None takes all that are known.
 
     Raises:
-        UsageError: if the model's configuration lacks what the formulas need.
+        UsageError: if the model's configuration lacks what the formulas need, or the run cannot be.
     """
+    from memprof.estimate import RunSpec
     from memprof.estimate import estimate as estimate_run
 
-    return estimate_run(model, run)
+    return estimate_run(model, run or RunSpec(), hardware)
 
 
 def step() -> None:

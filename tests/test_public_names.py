@@ -16,6 +16,7 @@ NAMES = {
     "estimate",
     "load",
     "phase",
+    "predict",
     "step",
     "tag",
     "trace",
@@ -34,7 +35,7 @@ def test_no_other_name() -> None:
         memprof.profile  # noqa: B018
 
 
-@pytest.mark.parametrize("room", ["trace", "estimate"])
+@pytest.mark.parametrize("room", ["trace", "estimate", "predict"])
 def test_functions_are_not_hidden_by_rooms_of_the_same_name(room: str) -> None:
     program = f"import memprof.{room}, memprof; assert callable(memprof.{room}), memprof.{room}"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from memprof.analyze import Moment, step_table
+from memprof.analyze import Moment
 from memprof.analyze.compare import estimate_at_peak
 from memprof.trace.document import Ints
 from memprof_dashboard.overlays import INK_LINE, Overlay
@@ -61,7 +61,7 @@ def estimate_line(subject: Subject) -> ExpectedLine | None:
 
 def _peaks(subject: Subject) -> list[tuple[int, Moment]]:
     """Where each step begins, and its highest moment; the trace's own where there are no steps."""
-    steps = step_table(subject.device)
+    steps = subject.steps
     if not steps:
         return [(subject.window_ns[0], subject.peak)] if len(subject.device.total) else []
     begins = subject.trace.steps.begin_ns

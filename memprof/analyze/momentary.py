@@ -30,17 +30,12 @@ from memprof.estimate.activations import (
     stack_of,
     total,
 )
+from memprof.estimate.blocks import behind_blocks, block_number, block_of, is_before_blocks
 from memprof.estimate.gradients import trained
 from memprof.estimate.kv_cache import Call, held_during
 from memprof.estimate.optimizer import total_state
 from memprof.estimate.optimizer_step import step_transient
-from memprof.estimate.peaks import (
-    behind_blocks,
-    block_number,
-    block_of,
-    is_before_blocks,
-    loss_transient,
-)
+from memprof.estimate.peaks import loss_transient
 
 _RECOMPUTE = "recompute"
 _OPTIMIZER = "optimizer"
@@ -194,7 +189,7 @@ class Instant:
     def _in_forward(self, run: RunSpec, stack: Stack) -> Estimate:
         if self.block is None:
             return Estimate(forward_end(stack, run), "everything up to the loss")
-        kept = stack.block_input if run.checkpointing else total(stack.block)
+        kept = stack.block_input if run.recomputes else total(stack.block)
         done = total(stack.around) + (self.block + 1) * kept + output_before(stack, run)
         return Estimate(done, f"{self.block + 1} blocks × {kept:,} B", ("the block is complete",))
 

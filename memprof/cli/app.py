@@ -11,13 +11,28 @@ import memprof
 from memprof.cli.compare import compare
 from memprof.cli.diff import diff
 from memprof.cli.doctor import doctor
+from memprof.cli.estimate import estimate
+from memprof.cli.export import export
 from memprof.cli.info import info
+from memprof.cli.predict import predict
 from memprof.cli.replay import replay
 from memprof.cli.report import report
 from memprof.cli.run import run
 from memprof.cli.view import view
 
-VERBS = ("run", "report", "compare", "diff", "info", "view", "replay", "doctor")
+VERBS = (
+    "run",
+    "report",
+    "compare",
+    "diff",
+    "estimate",
+    "predict",
+    "replay",
+    "info",
+    "view",
+    "export",
+    "doctor",
+)
 
 _HELP = """Where the memory of a PyTorch run went.
 
@@ -52,9 +67,12 @@ app.command(context_settings={"allow_interspersed_args": False})(run)
 app.command()(report)
 app.command()(compare)
 app.command()(diff)
+app.command()(estimate)
+app.command(context_settings={"allow_interspersed_args": False})(predict)
+app.command()(replay)
 app.command()(info)
 app.command()(view)
-app.command()(replay)
+app.command()(export)
 app.command()(doctor)
 
 

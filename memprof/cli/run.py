@@ -113,7 +113,7 @@ def become(program: Program, recording: Recording, shown: Path, quiet: bool) -> 
         error = raised
     recording.end(error)
     if error is not None and not isinstance(error, SystemExit):
-        _show(error)
+        show_error(error)
     if not quiet and not recording.in_child:
         shown = shown.with_name(recording.output.name)
         print_summary(recording, shown, brief=isinstance(error, KeyboardInterrupt))
@@ -129,7 +129,7 @@ def _wait_for_threads() -> None:
             thread.join()
 
 
-def _show(error: BaseException) -> None:
+def show_error(error: BaseException) -> None:
     """Prints the traceback by the program's own hook, and keeps Python from doing so again."""
     hide_own_frames(error)
     hide_runner(error)

@@ -18,6 +18,11 @@ from memprof.units import format_bytes as _size
 
 LOSS_BYTES: Final = 4
 SHIFTED_LABELS: Final = "shifted labels"
+#: Architectures whose blocks are built like Llama's.
+_LLAMA_LIKE: Final = (
+    *("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"),
+    *("mixtral", "qwen3_moe"),
+)
 #: Checkpointing keeps the state of the random number generator with every block's input.
 RNG_STATE_BYTES: Final = {"cpu": 5056, "cuda": 16}
 
@@ -43,6 +48,7 @@ class Stack:
         outputs: logits, which only the program holds.
         cache: keys and values in the model's output, whether the graph keeps them too or not.
         arguments: what checkpointing holds on top because blocks are called with it.
+        again: what selective checkpointing makes again while the backward of a block runs.
     """
 
     layers: int
@@ -54,6 +60,7 @@ class Stack:
     outputs: int
     cache: int = 0
     arguments: tuple[Part, ...] = ()
+    again: int = 0
 
 
 class Unknown(Exception):  # noqa: N818
@@ -64,7 +71,7 @@ def activations(model: ModelSpec, run: RunSpec) -> Estimate:
     """The most that a training step keeps for backward, besides what is kept anyway.
 
     Args:
-        model: with its configuration; "llama", "mistral", "qwen2" and "gpt2" are known.
+        model: with its configuration; `known_models` lists the architectures that are known.
         run: of mode "train".
     """
     if run.mode != "train":
@@ -73,7 +80,7 @@ def activations(model: ModelSpec, run: RunSpec) -> Estimate:
         stack = stack_of(model, run)
     except Unknown as reason:
         return not_estimated(str(reason))
-    return _with_checkpoints(stack, run) if run.checkpointing else _plain(stack, run)
+    return _with_checkpoints(stack, run) if run.recomputes else _plain(stack, run)
 
 
 def stack_of(model: ModelSpec, run: RunSpec) -> Stack:
@@ -89,7 +96,7 @@ def stack_of(model: ModelSpec, run: RunSpec) -> Stack:
         raise Unknown(f"no activation formula for {what} (there is one for {known})")
     if any(not tensor.requires_grad for tensor in model.parameters):
         raise Unknown("some weights are frozen: what their layers keep depends on which")
-    if not run.loss:
+    if run.loss == "unknown":
         raise Unknown("the loss is computed outside of the model")
     return builder(model, run)
 
@@ -101,9 +108,9 @@ def known_models() -> frozenset[str]:
 
 def forward_end(stack: Stack, run: RunSpec) -> int:
     """Bytes that are kept when the loss has been computed."""
-    blocks = _checkpoint(stack, run) if run.checkpointing else total(stack.block)
+    blocks = _checkpoint(stack, run) if run.recomputes else total(stack.block)
     kept = total(stack.around) + stack.layers * blocks + total(stack.head)
-    return kept + _outputs(stack, run) + (total(stack.arguments) if run.checkpointing else 0)
+    return kept + _outputs(stack, run) + (total(stack.arguments) if run.recomputes else 0)
 
 
 def in_loss(stack: Stack, run: RunSpec) -> int:
@@ -121,9 +128,10 @@ def in_backward(stack: Stack, run: RunSpec, layers_left: int) -> int:
         layers_left: number of blocks whose backward has not ended.
     """
     kept = total(stack.around) + LOSS_BYTES + (stack.outputs if run.outputs_kept else 0)
-    if not run.checkpointing:
+    if not run.recomputes:
         cache = stack.cache * (stack.layers - layers_left) // stack.layers
-        return kept + layers_left * total(stack.block) + (cache if run.outputs_kept else 0)
+        kept += (cache if run.outputs_kept else 0) + (stack.again if layers_left else 0)
+        return kept + layers_left * total(stack.block)
     again = total(stack.block) - (stack.block_input if stack.input_within else 0)
     inputs = layers_left * _checkpoint(stack, run)
     return kept + inputs + (again if layers_left else 0) + total(stack.arguments)
@@ -144,7 +152,7 @@ def _outputs(stack: Stack, run: RunSpec) -> int:
 
 def output_before(stack: Stack, run: RunSpec) -> int:
     """Bytes of the output of the step before, where the program holds it through a forward."""
-    cache = 0 if run.checkpointing else stack.cache
+    cache = 0 if run.recomputes else stack.cache
     return stack.outputs + LOSS_BYTES + cache if run.outputs_before else 0
 
 
@@ -154,7 +162,10 @@ def _plain(stack: Stack, run: RunSpec) -> Estimate:
         f"{_size(total(stack.around))} around them + {_size(total(stack.head))} of head and loss"
         f"{_outputs_words(stack, run)}"
     )
-    return Estimate(forward_end(stack, run), formula, _assumptions(run))
+    end, again = forward_end(stack, run), in_backward(stack, run, stack.layers)
+    if again > end:
+        formula += f"; highest in backward, with {_size(stack.again)} of attention made again"
+    return Estimate(max(end, again), formula, _assumptions(run))
 
 
 def _with_checkpoints(stack: Stack, run: RunSpec) -> Estimate:
@@ -196,12 +207,7 @@ def _builders() -> dict[str, Callable[[ModelSpec, RunSpec], Stack]]:
     from memprof.estimate.activations_gpt2 import gpt2_stack
     from memprof.estimate.activations_llama import llama_stack
 
-    return {
-        "gpt2": gpt2_stack,
-        "llama": llama_stack,
-        "mistral": llama_stack,
-        "qwen2": llama_stack,
-    }
+    return {"gpt2": gpt2_stack, **dict.fromkeys(_LLAMA_LIKE, llama_stack)}
 
 
 def number(model: ModelSpec, name: str) -> int:

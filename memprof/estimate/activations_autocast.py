@@ -7,17 +7,23 @@ all casts. The residual stream and the norms stay in float32.
 from __future__ import annotations
 
 from memprof.estimate.activations import Part, Stack
+from memprof.estimate.activations_experts import KNOWN as EXPERTS
+from memprof.estimate.activations_experts import expert_parts
+from memprof.estimate.activations_norms import head_norms
 from memprof.estimate.dtypes import itemsize
+from memprof.estimate.experts import expert_counts
 from memprof.estimate.llama_sizes import LlamaSizes
+from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.run_spec import RunSpec
 
 
 def autocast_stack(
-    sizes: LlamaSizes, run: RunSpec, *, cached: bool, loss: tuple[Part, ...]
+    model: ModelSpec, sizes: LlamaSizes, run: RunSpec, *, cached: bool, loss: tuple[Part, ...]
 ) -> Stack:
     """What a model with fused attention keeps under autocast.
 
     Args:
+        model: with its configuration.
         sizes: of the model with its float32 weights.
         run: names the dtype of autocast.
         cached: whether the program holds a cache of keys and values.
@@ -31,11 +37,10 @@ def autocast_stack(
         layers=sizes.layers,
         block=(
             *_norm(sizes, "norm before attention"),
+            *head_norms(model, sizes, low),
             *_attention(sizes, low, cached),
             *_norm(sizes, "norm before the MLP"),
-            Part("input of the MLP, cast twice", 2 * narrow),
-            Part("gate, its activation, up and their product", 4 * sizes.rows * sizes.inner * low),
-            Part("weights of the MLP, cast", 3 * sizes.hidden * sizes.inner * low),
+            *_mlp(model, sizes, low),
         ),
         block_input=sizes.stream,
         input_within=True,
@@ -51,11 +56,27 @@ def autocast_stack(
     )
 
 
+def _mlp(model: ModelSpec, sizes: LlamaSizes, low: int) -> tuple[Part, ...]:
+    """Grouped products of experts are not cast: of these the router's is cast alone."""
+    narrow = sizes.rows * sizes.hidden * low
+    if model.model_type in EXPERTS:
+        router = expert_counts(model)[0] * sizes.hidden * low
+        return (
+            Part("input and weight of the router, cast", narrow + router),
+            *expert_parts(model, sizes, sizes.element, low),
+        )
+    return (
+        Part("input of the MLP, cast twice", 2 * narrow),
+        Part("gate, its activation, up and their product", 4 * sizes.rows * sizes.inner * low),
+        Part("weights of the MLP, cast", 3 * sizes.hidden * sizes.inner * low),
+    )
+
+
 def _norm(sizes: LlamaSizes, name: str) -> tuple[Part, ...]:
     return (
         Part(f"input of the {name}", sizes.stream),
         Part(f"{name}, normalised", sizes.stream),
-        Part(f"{name}, inverse root", 4 * sizes.rows),
+        Part(f"{name}, inverse root", 4 * sizes.stream_rows),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from memprof.estimate.activations import Part, Stack, Unknown, number
 from memprof.estimate.activations_llama import attention_kind, loss_parts
 from memprof.estimate.dtypes import itemsize
@@ -18,45 +20,68 @@ def gpt2_stack(model: ModelSpec, run: RunSpec) -> Stack:
     Raises:
         Unknown: if an option is set that the formulas do not cover.
     """
-    config = model.config
-    if run.autocast:
-        raise Unknown("no formula for what autocast keeps of GPT-2")
-    if config.get("reorder_and_upcast_attn"):
+    if model.config.get("reorder_and_upcast_attn"):
         raise Unknown("no formula for reorder_and_upcast_attn")
-    rows, hidden = run.batch * run.tokens, number(model, "n_embd")
+    if run.parallel.sequence and run.parallel.tp > 1:
+        raise Unknown("no formula for sequence parallelism of GPT-2")
+    if run.checkpointing == "selective":
+        raise Unknown("no formula for selective checkpointing of GPT-2")
     element = itemsize(run.dtype or model.dtype or "float32")
-    stream = rows * hidden * element
-    vocabulary = number(model, "vocab_size")
-    mask = run.tokens * rows * element if attention_kind(model, run) == "eager" else 0
-    positions = Part("positions", 8 * run.tokens)
+    if run.autocast and (element != 4 or _attention_drops(model, run)):
+        raise Unknown("no formula for autocast with these weights or with attention dropout")
+    inside = replace(run, dtype=run.autocast, autocast="") if run.autocast else run
+    low = itemsize(run.autocast or run.dtype or model.dtype or "float32")
+    rows, hidden = run.batch * run.tokens, number(model, "n_embd")
+    stream, vocabulary = rows * hidden * element, number(model, "vocab_size")
+    cached = _attended(model, inside)
     return Stack(
         layers=number(model, "n_layer"),
         block=(
-            *_norm(run, element, "norm before attention", stream),
-            *_attention(model, run, stream),
-            *_dropout_mask(model, run, "resid_pdrop", "dropout mask of attention", stream),
-            *_norm(run, element, "norm before the MLP", stream),
-            _mlp(model, rows * element),
-            *_dropout_mask(model, run, "resid_pdrop", "dropout mask of the MLP", stream),
+            *_norm(run, element, low, "norm before attention", rows * hidden),
+            *_attention(model, inside, cached),
+            *_dropout_mask(model, inside, "resid_pdrop", "dropout mask of attention"),
+            *_norm(run, element, low, "norm before the MLP", rows * hidden),
+            _mlp(model, rows * low),
+            *_dropout_mask(model, inside, "resid_pdrop", "dropout mask of the MLP"),
+            Part("weights, cast", _matrices(model) * low if run.autocast else 0),
         ),
         block_input=stream,
         input_within=True,
         around=(
-            positions,
-            *_dropout_mask(model, run, "embd_pdrop", "dropout mask of the embeddings", stream),
+            Part("positions", 8 * run.tokens),
+            *_dropout_mask(model, run, "embd_pdrop", "dropout mask of the embeddings"),
         ),
-        head=(*_norm(run, element, "final norm", stream), *loss_parts(run, vocabulary)),
-        outputs=rows * vocabulary * element,
-        cache=number(model, "n_layer") * 2 * stream if model.config.get("use_cache", True) else 0,
-        arguments=(Part("mask", mask),),
+        head=(
+            *_norm(run, element, low, "final norm", rows * hidden),
+            Part("weight of the head, cast", vocabulary * hidden * low if run.autocast else 0),
+            *loss_parts(run, vocabulary, low),
+        ),
+        outputs=rows * vocabulary * low,
+        cache=number(model, "n_layer") * 2 * cached if _caches(model) else 0,
+        arguments=(Part("mask", _mask(model, run, element)),),
     )
 
 
-def _norm(run: RunSpec, element: int, name: str, stream: int) -> tuple[Part, ...]:
+def _mask(model: ModelSpec, run: RunSpec, element: int) -> int:
+    return run.batch * run.tokens**2 * element if attention_kind(model, run) == "eager" else 0
+
+
+def _matrices(model: ModelSpec) -> int:
+    """Elements of the weights of one block's linear layers."""
+    hidden = number(model, "n_embd")
+    return 4 * hidden * hidden + 2 * hidden * _inner(model)
+
+
+def _inner(model: ModelSpec) -> int:
+    return int(model.config.get("n_inner") or 4 * number(model, "n_embd"))
+
+
+def _norm(run: RunSpec, element: int, low: int, name: str, elements: int) -> tuple[Part, ...]:
+    """The norm keeps its input, and the layer behind it the result, cast under autocast."""
     statistic = element if run.device == "cpu" else 4
     return (
-        Part(f"input of the {name}", stream),
-        Part(name, stream),
+        Part(f"input of the {name}", element * elements),
+        Part(name, low * elements),
         Part(f"{name}, mean and deviation", 2 * run.batch * run.tokens * statistic),
     )
 
@@ -65,22 +90,21 @@ def _mlp(model: ModelSpec, row_bytes: int) -> Part:
     function = model.config.get("activation_function", "gelu_new")
     if function not in _KEPT:
         raise Unknown(f"no formula for the activation function {function}")
-    inner = model.config.get("n_inner") or 4 * number(model, "n_embd")
-    return Part(f"inner layer of the MLP with {function}", _KEPT[function] * inner * row_bytes)
+    kept = _KEPT[function] * _inner(model) * row_bytes
+    return Part(f"inner layer of the MLP with {function}", kept)
 
 
-def _dropout_mask(
-    model: ModelSpec, run: RunSpec, option: str, name: str, stream: int
-) -> tuple[Part, ...]:
+def _dropout_mask(model: ModelSpec, run: RunSpec, option: str, name: str) -> tuple[Part, ...]:
     if not (run.dropout and model.config.get(option, 0.1)):
         return ()
-    element = itemsize(run.dtype or model.dtype or "float32")
-    return (Part(name, stream if run.device == "cpu" else stream // element),)
+    elements = run.batch * run.tokens * number(model, "n_embd")
+    element = itemsize(run.dtype or model.dtype or "float32") if run.device == "cpu" else 1
+    return (Part(name, elements * element),)
 
 
 def _attention(model: ModelSpec, run: RunSpec, stream: int) -> tuple[Part, ...]:
     kind = attention_kind(model, run)
-    dropout = bool(run.dropout and model.config.get("attn_pdrop", 0.1))
+    dropout = _attention_drops(model, run)
     if kind == "eager":
         return _eager(model, run, stream, dropout)
     if not dropout:
@@ -103,6 +127,10 @@ def _fused(model: ModelSpec, run: RunSpec, stream: int) -> tuple[Part, ...]:
         Part("log-sum-exp of the scores", statistics),
         Part("mask", mask if run.padded else 0),
     )
+
+
+def _attention_drops(model: ModelSpec, run: RunSpec) -> bool:
+    return bool(run.dropout and model.config.get("attn_pdrop", 0.1))
 
 
 def _eager(model: ModelSpec, run: RunSpec, stream: int, dropout: bool) -> tuple[Part, ...]:
@@ -136,5 +164,17 @@ def _composed(model: ModelSpec, run: RunSpec, stream: int) -> tuple[Part, ...]:
     )
 
 
+def _attended(model: ModelSpec, run: RunSpec) -> int:
+    """Bytes of the queries of one block: as wide as the residual stream on a single device."""
+    heads = number(model, "n_head")
+    width = model.config.get("head_dim") or number(model, "n_embd") // heads
+    element = itemsize(run.dtype or model.dtype or "float32")
+    return run.batch * run.tokens * heads * width * element
+
+
+def _caches(model: ModelSpec) -> bool:
+    return bool(model.config.get("use_cache", True))
+
+
 def _use_cache(model: ModelSpec, run: RunSpec) -> bool:
-    return bool(model.config.get("use_cache", True)) and not run.checkpointing
+    return _caches(model) and not run.recomputes

@@ -16,6 +16,8 @@ _WINDOWED: Final = ("sliding_attention", "chunked_attention")
 _PLAIN: Final = ("full_attention", "attention", *_WINDOWED)
 _WITHOUT_KEYS: Final = ("linear_attention", "conv", "mamba", "moe", "mlp")
 _STATEFUL: Final = ("linear_attention", "conv", "mamba", "mixed", "hybrid", "hybrid_sliding")
+#: Every so-manieth layer attends to everything where the configuration does not tell.
+_RHYTHMS: Final = {"gemma2": 2, "gemma3_text": 6, "gpt_oss": 2}
 #: Options of models that mix kinds of layers, and whose configuration may not tell which is which.
 _MIXED: Final = ("mamba_d_state", "block_types")
 
@@ -106,10 +108,23 @@ def layer_types(config: Config, depth: int) -> list[str]:
     if any(config.get(name) is not None for name in _MIXED):
         return ["mixed"] * depth
     if config.get("sliding_window") and config.get("use_sliding_window", True):
-        return ["sliding_attention"] * depth
+        return _windowed_types(config, depth)
     if config.get("attention_chunk_size"):
         return ["chunked_attention"] * depth
     return ["full_attention"] * depth
+
+
+def _windowed_types(config: Config, depth: int) -> list[str]:
+    """Which layers have the window: all, or all but every so-manieth, or those from one on."""
+    rhythm = config.get("sliding_window_pattern") or _RHYTHMS.get(str(config.get("model_type")))
+    if isinstance(rhythm, int):
+        return [_kind((layer + 1) % rhythm != 0) for layer in range(depth)]
+    first = config.get("max_window_layers") or 0
+    return [_kind(layer >= first) for layer in range(depth)]
+
+
+def _kind(windowed: bool) -> str:
+    return "sliding_attention" if windowed else "full_attention"
 
 
 def _told_types(config: Config) -> list[str]:

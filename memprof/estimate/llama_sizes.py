@@ -20,6 +20,7 @@ class LlamaSizes:
         hidden, inner: widths of the residual stream and of the MLP.
         heads, groups, width: query heads, key-value heads, elements of a head.
         vocabulary, layers: how many there are.
+        shards: devices that split the residual stream and the norms along the sequence.
     """
 
     batch: int
@@ -32,6 +33,7 @@ class LlamaSizes:
     width: int
     vocabulary: int
     layers: int
+    shards: int = 1
 
     @property
     def rows(self) -> int:
@@ -39,9 +41,14 @@ class LlamaSizes:
         return self.batch * self.tokens
 
     @property
+    def stream_rows(self) -> int:
+        """Tokens of all sequences whose residual stream this device has."""
+        return -(-self.rows // self.shards)
+
+    @property
     def stream(self) -> int:
         """Bytes of what flows from block to block."""
-        return self.rows * self.hidden * self.element
+        return self.stream_rows * self.hidden * self.element
 
     @property
     def queries(self) -> int:
@@ -77,4 +84,5 @@ def sizes_of(model: ModelSpec, run: RunSpec) -> LlamaSizes:
         width=model.config.get("head_dim") or hidden // heads,
         vocabulary=number(model, "vocab_size"),
         layers=number(model, "num_hidden_layers"),
+        shards=run.parallel.tp if run.parallel.sequence else 1,
     )

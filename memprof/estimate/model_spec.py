@@ -9,9 +9,11 @@ from typing import Any
 
 from memprof.errors import UsageError
 from memprof.estimate.dtypes import ITEMSIZE, dtype_name
-from memprof.estimate.parameter_shapes import parameter_shapes
+from memprof.estimate.quantized import FORMATS, format_name, is_quantised
+from memprof.estimate.shapes import parameter_shapes
 
 Config = Mapping[str, Any]
+_COMPUTED = ("float64", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class TensorSpec:
         device: such as "cuda:0".
         requires_grad: whether it is trained.
         storage: equal numbers mean one storage (tied weights); -1 where it has none of its own.
+        format: of quantised weights, such as "int4"; "" for plain elements of `dtype`.
+        stored_bytes: what a file says it takes; None where the shape tells.
     """
 
     name: str
@@ -33,6 +37,8 @@ class TensorSpec:
     device: str
     requires_grad: bool
     storage: int
+    format: str = ""
+    stored_bytes: int | None = None
 
     @property
     def elements(self) -> int:
@@ -41,7 +47,11 @@ class TensorSpec:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all elements."""
+        """Bytes of all elements, and of what it takes to unpack them."""
+        if self.stored_bytes is not None:
+            return self.stored_bytes
+        if self.format:
+            return FORMATS[self.format](self.shape)
         return self.elements * ITEMSIZE.get(self.dtype, 0)
 
 
@@ -75,11 +85,16 @@ class ModelSpec:
 
     @property
     def dtype(self) -> str:
-        """The dtype that most parameter bytes have; "" where the parameters are not known."""
+        """The dtype it computes in: what most parameters have; "" where these are not known.
+
+        Integers and floats of less than 16 bits are only stored so, and do not count where there
+        is another.
+        """
         held: dict[str, int] = {}
         for tensor in self.parameters:
             held[tensor.dtype] = held.get(tensor.dtype, 0) + tensor.nbytes
-        return max(held, key=lambda name: held[name], default="")
+        plain = {name: nbytes for name, nbytes in held.items() if name in _COMPUTED}
+        return max(plain or held, key=lambda name: held[name], default="")
 
     def unique_parameters(self, device: str | None = None) -> list[TensorSpec]:
         """Parameters with a storage of their own, tied ones once, on one device or on all."""
@@ -128,7 +143,7 @@ class ModelSpec:
         return cls(
             root=str(names[0]) if names else str(values["model_type"]),
             config=values,
-            attention=str(getattr(config, "_attn_implementation", None) or "sdpa"),
+            attention=str(getattr(config, "_attn_implementation", None) or ""),
             parameters=_from_shapes(values, dtype, device),
         )
 
@@ -137,6 +152,17 @@ class ModelSpec:
         name = dtype_name(dtype)
         changed = tuple(
             replace(tensor, dtype=name) if "float" in tensor.dtype else tensor
+            for tensor in self.parameters
+        )
+        return replace(self, parameters=changed)
+
+    def quantised(self, form: str) -> ModelSpec:
+        """The same model with the weights of its blocks' linear layers in another format."""
+        name = format_name(form)
+        changed = tuple(
+            replace(tensor, format=name, requires_grad=False)
+            if is_quantised(tensor.name, tensor.shape)
+            else replace(tensor, requires_grad=False)
             for tensor in self.parameters
         )
         return replace(self, parameters=changed)

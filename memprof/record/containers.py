@@ -73,7 +73,12 @@ def storages_of(value: Any) -> list[torch.UntypedStorage]:
     while torch._C._functorch.is_functorch_wrapped_tensor(value):
         value = torch._C._functorch.get_unwrapped(value)
     storages = (part.untyped_storage() for part in plain_parts(value))
-    return [storage for storage in storages if storage.device.type != "meta"]
+    return [storage for storage in storages if device_of(storage).type != "meta"]
+
+
+def device_of(storage: torch.UntypedStorage) -> torch.device:
+    """Where the bytes of a storage are, or where those of a predicted run would be."""
+    return storage._fake_device or storage.device
 
 
 def tensors_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, torch.Tensor]]:

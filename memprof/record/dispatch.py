@@ -24,11 +24,19 @@ Handling = tuple[int, int, bool]  # effect, string number of the name, composite
 
 
 class Handlings(dict[Any, Handling]):
-    """How each operator met so far is handled, for all threads."""
+    """How each operator met so far is handled, for all threads.
 
-    def __init__(self, workspaces: Workspaces, number: Callable[[str], int]) -> None:
+    Args:
+        consider: is told of each new operator, to measure what it uses inside itself.
+    """
+
+    def __init__(
+        self,
+        consider: Callable[[torch._ops.OpOverload, int], None] | None,
+        number: Callable[[str], int],
+    ) -> None:
         super().__init__()
-        self._workspaces = workspaces
+        self._consider = consider
         self._number = number
 
     def learn(self, func: Any) -> Handling:
@@ -36,7 +44,8 @@ class Handlings(dict[Any, Handling]):
         op = self._number(str(func))
         if isinstance(func, torch._ops.OpOverload):
             handling = (operators.effect(func), op, operators.is_composite(func))
-            self._workspaces.consider(func, op)
+            if self._consider is not None:
+                self._consider(func, op)
         else:  # a higher-order operator
             handling = (operators.ALLOCATES, op, False)
         return self.setdefault(func, handling)

@@ -35,9 +35,18 @@ class DispatchRecorder:
 
     Args:
         stack_bytes: allocations of at least this many bytes keep their Python stack.
+        measures: whether operators have workspaces that can be measured; fake ones have none.
     """
 
-    def __init__(self, journal: Journal, scopes: Scopes, guard: Guard, stack_bytes: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        scopes: Scopes,
+        guard: Guard,
+        stack_bytes: int,
+        *,
+        measures: bool = True,
+    ) -> None:
         self._journal = journal
         self._scopes = scopes
         self._guard = guard
@@ -45,7 +54,8 @@ class DispatchRecorder:
         self.graph = Graph(self.storages, journal.strings.number)
         self.inner_calls: tuple[EnterInner, LeaveInner] = (enter_by_python, leave_by_python)
         self._workspaces = Workspaces(journal)
-        self._handlings = Handlings(self._workspaces, journal.strings.number)
+        consider = self._workspaces.consider if measures else None
+        self._handlings = Handlings(consider, journal.strings.number)
         self._hooks: list[DispatchHook] = []
         self._depth = -1  # of the stack of modes without our own, while paused
         scopes.met = self._met

@@ -10,6 +10,7 @@ READS: Final = 0  # returns views, its own arguments, or no tensors: nothing is 
 ALLOCATES: Final = 1  # may return tensors with storages of their own
 RESIZES: Final = 2  # writes into arguments and may give them another size or another storage
 
+_QUESTIONS = "prim"  # asked of tensors that compute where they are, as fake ones do
 _BRINGS_STORAGE = ("aten::lift_fresh", "aten::set_")
 _RESIZING = ("aten::resize_", "aten::resize_as_", "aten::_resize_output_")
 
@@ -17,6 +18,8 @@ _RESIZING = ("aten::resize_", "aten::resize_as_", "aten::_resize_output_")
 def effect(func: torch._ops.OpOverload) -> int:
     """Classifies an operator as READS, ALLOCATES or RESIZES."""
     schema = func._schema
+    if func.namespace == _QUESTIONS:
+        return READS
     if schema.name.startswith(_BRINGS_STORAGE):
         return ALLOCATES
     if schema.name in _RESIZING or any(argument.is_out for argument in schema.arguments):
@@ -31,6 +34,8 @@ def is_composite(func: torch._ops.OpOverload) -> bool:
     Under `torch.inference_mode` autograd is skipped and such an operator arrives whole; what it
     allocates inside would go unseen.
     """
+    if func.namespace == _QUESTIONS:
+        return False
     name: str = func.name()  # type: ignore[no-untyped-call]
     has = torch._C._dispatch_has_kernel_for_dispatch_key
     return bool(has(name, "CompositeImplicitAutograd")) and not (

@@ -23,6 +23,13 @@ class Patches:
         setattr(owner, name, replacement)
         self._undo.append(lambda: _restore(owner, name, own, replacement))
 
+    def define(self, owner: Any, name: str, value: Any) -> None:
+        """Sets `owner.name`, whether there is one or not."""
+        if not hasattr(owner, name):
+            setattr(owner, name, None)
+            self._undo.append(lambda: delattr(owner, name))
+        self.replace(owner, name, lambda _: value)
+
     def on_undo(self, action: Callable[[], None]) -> None:
         """Runs `action` when the patches are undone."""
         self._undo.append(action)

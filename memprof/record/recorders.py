@@ -21,7 +21,7 @@ class Choice:
     """A recorder, and why this one.
 
     Attributes:
-        name: "native" or "dispatch".
+        name: "native", "dispatch" or "fake".
         fell_back: whether "auto" had to do without the better one.
     """
 
@@ -35,7 +35,7 @@ def choose(wanted: str, detail: str, announce: Callable[[str], None]) -> Choice:
     """Returns the recorder that was asked for, or the best one.
 
     Args:
-        wanted: "auto", "native" or "dispatch".
+        wanted: "auto", "native" or "dispatch"; "fake" for a predicted run.
         detail: "modules", or "ops" for the operator of every allocation as well.
         announce: is told when the observer has to be built first.
 
@@ -44,6 +44,9 @@ def choose(wanted: str, detail: str, announce: Callable[[str], None]) -> Choice:
     """
     if wanted == "dispatch":
         return Choice("dispatch", "asked for", DispatchRecorder)
+    if wanted == "fake":
+        make_fake: MakeRecorder = partial(DispatchRecorder, measures=False)
+        return Choice("fake", "a predicted run has no memory that could be observed", make_fake)
     try:
         if torch._C._autograd._profiler_enabled():
             raise build.UnavailableError(PROFILER_RUNS)

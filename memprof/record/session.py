@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, BinaryIO
 
@@ -19,11 +19,10 @@ from memprof.ranks import rank_and_world
 from memprof.record import interrupts
 from memprof.record.autograd import Backward
 from memprof.record.containers import tensors_in
-from memprof.record.cuda import CudaMemory, cuda_uuids
 from memprof.record.dynamo import keep_out
 from memprof.record.facts import Facts
 from memprof.record.guard import Guard
-from memprof.record.host import HostMemory, total_memory
+from memprof.record.host import total_memory
 from memprof.record.imports import ImportWatch
 from memprof.record.journal import Journal, now_ns
 from memprof.record.labels.caches import MODULE as CACHE_MODULE
@@ -35,7 +34,6 @@ from memprof.record.labels.optimizers import Optimizers
 from memprof.record.labels.parameters import Parameters
 from memprof.record.labels.sharded import ShardedWeights
 from memprof.record.modules import ModuleCalls, Paths
-from memprof.record.nvml.sampler import Sampler
 from memprof.record.nvtx_ranges import NvtxRanges
 from memprof.record.out_of_memory import OutOfMemory
 from memprof.record.patches import Patches
@@ -45,6 +43,7 @@ from memprof.record.scopes import OpenPhase, Scope, Scopes
 from memprof.record.self_check import SelfCheck
 from memprof.record.storages import LABEL
 from memprof.record.streams import RecordedStreams
+from memprof.record.surroundings import Machine, NoMachine, Surroundings
 from memprof.record.user_ranges import UserRanges
 from memprof.record.views import Views
 from memprof.trace import CATEGORIES
@@ -69,12 +68,13 @@ class Options:
     """How to record.
 
     Attributes:
-        recorder: "auto", "native" or "dispatch".
+        recorder: "auto", "native" or "dispatch"; "fake" for a predicted run.
         stack_bytes: allocations of at least this many bytes keep their Python stack.
         detail: "modules", or "ops": the native observer notes the operator of every allocation.
         announce: is told what keeps the program waiting, or is not as was asked for.
         self_check: count what some steps allocate without the recording.
         nvtx: make NVTX ranges though nothing says that a tool listens.
+        about: more for the trace's header, over what is known of this machine.
     """
 
     recorder: str = "auto"
@@ -83,6 +83,7 @@ class Options:
     announce: Callable[[str], None] = lambda text: None
     self_check: bool = False
     nvtx: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def active() -> Session | None:
@@ -91,17 +92,23 @@ def active() -> Session | None:
 
 
 class Session:
-    """A recording into `sink`; `start` and `stop` are called once each, on the same thread."""
+    """A recording into `sink`; `start` and `stop` are called once each, on the same thread.
+
+    Attributes:
+        is_predicted: whether the program runs on fake tensors.
+    """
 
     def __init__(self, sink: BinaryIO, options: Options) -> None:
         choice = choose(options.recorder, options.detail, options.announce)
-        journal = self.journal = Journal(sink, header(choice))
+        journal = self.journal = Journal(sink, {**header(choice), **options.about})
         guard = self._guard = Guard(journal)
         patches = self._patches = Patches()
-        self._host, self._cuda = HostMemory(journal), CudaMemory(journal)
-        self._sampler = Sampler(journal, guard.note, self._host.sample_slowly, cuda_uuids)
+        self.is_predicted = choice.name == "fake"
+        self._surroundings: Surroundings = (
+            NoMachine(journal) if self.is_predicted else Machine(journal, guard)
+        )
         self._nvtx = NvtxRanges(options.nvtx, self.live_bytes)
-        scopes = self.scopes = Scopes(journal, guard(self._cuda.sample), self._nvtx)
+        scopes = self.scopes = Scopes(journal, self._surroundings.at_boundary, self._nvtx)
         recorder = self._recorder = choice.make(journal, scopes, guard, options.stack_bytes)
         storages = self.storages = recorder.storages
         facts = self._facts = Facts(journal)
@@ -123,7 +130,7 @@ class Session:
             journal.sampled = self._nvtx.count
         ranges = self._user_ranges = UserRanges(scopes, journal, guard)
         self._out_of_memory = OutOfMemory(
-            journal, self._module_at_work, guard(self._cuda.sample_closely)
+            journal, self._module_at_work, self._surroundings.look_closely
         )
         self.raised = guard(self._out_of_memory.passing)
         self._calls.raised = self._backward.raised = self.raised
@@ -181,10 +188,7 @@ class Session:
         self._imports.start()
         self._patches.on_undo(self._imports.stop)
         self.scopes.begin_loading(scope)
-        self.journal.start(
-            self._guard(self._host.sample), self._guard(self._cuda.sample_with_blocks)
-        )
-        self._sampler.start()
+        self._surroundings.start()
         self._recorder.start(scope)
 
     def _module_at_work(self) -> str:
@@ -220,9 +224,7 @@ class Session:
         self._roots.ended(self.scopes.current())
         self._guard(self._views.ended)()
         self.scopes.close()
-        self._sampler.stop()
-        self._guard(self._host.sample)()
-        self._guard(self._cuda.sample)()
+        self._surroundings.stop()
         summary = {
             "end_ns": now_ns(),
             "allocations": self.storages.next_id(),

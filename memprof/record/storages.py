@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
-from memprof.record.containers import storages_of
+from memprof.record.containers import device_of, storages_of
 from memprof.record.journal import Journal, now_ns
 from memprof.record.stacks import Stacks
 from memprof.trace.schema import LABELS, ORIGINS
@@ -121,9 +121,10 @@ class Storages:
         origin: int,
         previous: int,
     ) -> StorageRef | None:
-        device = self._devices.get(storage.device)
+        where = device_of(storage)
+        device = self._devices.get(where)
         if device is None:
-            device = self._devices[storage.device] = self._strings.number(str(storage.device))
+            device = self._devices[where] = self._strings.number(str(where))
         if device < 0 or (tensor is not None and tensor._is_zerotensor()):
             return None  # a zero tensor names a size and has no memory
         ref = StorageRef(storage, self._on_death)  # type: ignore[arg-type]

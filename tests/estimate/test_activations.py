@@ -35,6 +35,12 @@ def walked_and_estimated(
     return activation_bytes(model, [ids, labels, mask], output), estimate.bytes
 
 
+QWEN3_MOE: dict[str, Any] = {
+    "kind": "Qwen3Moe",
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+}
 LLAMAS: dict[str, dict[str, Any]] = {
     "plain": {},
     "bfloat16": {"dtype": BFLOAT16},
@@ -60,6 +66,36 @@ LLAMAS: dict[str, dict[str, Any]] = {
     "mistral with a window": {"kind": "Mistral", "sliding_window": 5},
     "mistral with a window bfloat16": {"kind": "Mistral", "sliding_window": 5, "dtype": BFLOAT16},
     "mistral with a long window": {"kind": "Mistral", "sliding_window": 50},
+    "gemma": {"kind": "Gemma", "head_dim": 12},
+    "gemma bfloat16": {"kind": "Gemma", "head_dim": 12, "dtype": BFLOAT16},
+    "gemma2": {"kind": "Gemma2", "head_dim": 12, "attn_implementation": "eager"},
+    "gemma2 bfloat16": {
+        "kind": "Gemma2",
+        "head_dim": 12,
+        "attn_implementation": "eager",
+        "dtype": BFLOAT16,
+        "num_hidden_layers": 3,
+    },
+    "gemma3": {"kind": "Gemma3", "head_dim": 12},
+    "gemma3 bfloat16": {
+        "kind": "Gemma3",
+        "head_dim": 12,
+        "dtype": BFLOAT16,
+        "num_hidden_layers": 7,
+    },
+    "qwen3": {"kind": "Qwen3", "head_dim": 12},
+    "qwen3 bfloat16": {"kind": "Qwen3", "head_dim": 8, "dtype": BFLOAT16},
+    "qwen3 eager": {"kind": "Qwen3", "head_dim": 8, "attn_implementation": "eager"},
+    "mixtral": {"kind": "Mixtral", "num_local_experts": 4},
+    "mixtral bfloat16": {"kind": "Mixtral", "num_local_experts": 5, "dtype": BFLOAT16},
+    "mixtral of three": {"kind": "Mixtral", "num_experts_per_tok": 3},
+    "qwen3 moe plain bfloat16": {**QWEN3_MOE, "dtype": BFLOAT16},
+    "qwen3 moe": {**QWEN3_MOE, "num_experts": 6},
+    "qwen3 moe bfloat16": {
+        **QWEN3_MOE,
+        "norm_topk_prob": True,
+        "dtype": BFLOAT16,
+    },
     "qwen2": {"kind": "Qwen2"},
     "qwen2 bfloat16": {"kind": "Qwen2", "dtype": BFLOAT16, "num_key_value_heads": 4},
 }
@@ -116,10 +152,33 @@ def test_padding_gives_attention_a_mask(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"num_key_value_heads": 4}, {"use_cache": False}, {"kind": "Qwen2"}, {"head_dim": 16}],
+    [
+        {},
+        {"num_key_value_heads": 4},
+        {"use_cache": False},
+        {"kind": "Qwen2"},
+        {"head_dim": 16},
+        {"kind": "Qwen3", "head_dim": 12},
+        {"kind": "Mixtral", "num_local_experts": 4},
+        QWEN3_MOE,
+    ],
 )
 def test_autocast(options: dict[str, Any], batch: int) -> None:
     walked, estimated = walked_and_estimated(llama(**options), batch, autocast="bfloat16")
+    assert estimated == walked
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("options", [{}, {"use_cache": False}, {"n_inner": 100}])
+def test_autocast_of_gpt2(options: dict[str, Any], batch: int) -> None:
+    model = gpt2(dropout=0.0, **options)
+    walked, estimated = walked_and_estimated(model, batch, autocast="bfloat16")
+    assert estimated == walked
+
+
+def test_autocast_of_gpt2_with_dropout_outside_of_attention() -> None:
+    model = gpt2(attn_pdrop=0.0)
+    walked, estimated = walked_and_estimated(model, 2, autocast="bfloat16")
     assert estimated == walked
 
 
@@ -135,7 +194,8 @@ def test_outputs_that_the_program_drops_are_not_counted() -> None:
 @pytest.mark.parametrize(
     ("make", "run", "reason"),
     [
-        (lambda: llama("Gemma"), RunSpec(tokens=4), "gemma"),
+        (lambda: llama("Olmo2"), RunSpec(tokens=4), "olmo2"),
+        (lambda: llama("Gemma"), RunSpec(tokens=4, autocast="bfloat16"), "Gemma"),
         (lambda: llama(hidden_act="relu"), RunSpec(tokens=4), "relu"),
         (lambda: llama(attention_dropout=0.1), RunSpec(tokens=4), "dropout"),
         (
@@ -143,7 +203,7 @@ def test_outputs_that_the_program_drops_are_not_counted() -> None:
             RunSpec(tokens=4, attention="flex_attention"),
             "flex",
         ),
-        (lambda: gpt2(), RunSpec(tokens=4, autocast="bfloat16"), "autocast"),
+        (lambda: gpt2(), RunSpec(tokens=4, autocast="bfloat16"), "attention dropout"),
         (
             lambda: llama(attn_implementation="eager"),
             RunSpec(tokens=4, autocast="bfloat16"),

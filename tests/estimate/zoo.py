@@ -6,6 +6,8 @@ import torch
 import transformers as hf
 
 VOCABULARY = 97
+#: Configurations that are not called like the class that they configure.
+CONFIGS = {"Gemma3": "Gemma3TextConfig"}
 
 
 def llama(kind: str = "Llama", dtype: torch.dtype = torch.float32, **options: Any) -> Any:
@@ -19,7 +21,7 @@ def llama(kind: str = "Llama", dtype: torch.dtype = torch.float32, **options: An
         "attn_implementation": "sdpa",
         **options,
     }
-    made = getattr(hf, f"{kind}Config")(**config)
+    made = getattr(hf, CONFIGS.get(kind, f"{kind}Config"))(**config)
     return getattr(hf, f"{kind}ForCausalLM")(made).to(dtype).train()
 
 

@@ -131,7 +131,7 @@ class NativeRecorder:
 
     def _stand_in(self) -> DispatchHook:
         workspaces = Workspaces(self._journal)
-        handlings = Handlings(workspaces, self._journal.strings.number)
+        handlings = Handlings(workspaces.consider, self._journal.strings.number)
         scope = self._scopes.current()
         return DispatchHook(self.storages, scope, workspaces, self._guard, handlings)
 

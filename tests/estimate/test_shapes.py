@@ -7,7 +7,7 @@ import torch
 import transformers as hf
 
 from memprof.errors import UsageError
-from memprof.estimate.parameter_shapes import parameter_count, parameter_shapes
+from memprof.estimate.shapes import parameter_count, parameter_shapes
 
 SMALL: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 99, "num_attention_heads": 4}
 

@@ -1,0 +1,5 @@
+"""What a predicted trace says to whoever asks whether it will fit."""
+
+from memprof.predict.answer.answer import answer
+
+__all__ = ["answer"]

@@ -1,0 +1,60 @@
+"""The answer to ``memprof predict`` as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memprof.analyze import Analysis
+from memprof.analyze.report import report_document
+from memprof.predict.answer.fits import CONTEXT_BYTES, fits
+from memprof.predict.answer.levels import highest_levels
+from memprof.predict.gpu import Gpu
+
+SCHEMA = 1
+
+
+def answer(analysis: Analysis, gpu: Gpu) -> dict[str, Any]:
+    """What the predicted program needs, and where it fits.
+
+    `needed_bytes` is what its fullest device must have: what the allocator reserves at most, and
+    the context. A program that never asks for a GPU is judged as if it had put all there.
+
+    Returns:
+        `peak` with its bytes by category, `fits` by GPU, and the report of the trace.
+    """
+    report = report_document(analysis)
+    name = fullest_device(analysis)
+    document = {
+        "schema": SCHEMA,
+        "trace": report["trace"],
+        "complete": report["complete"],
+        "warnings": report["warnings"],
+        "gpu": gpu.hardware.key,
+        "device": name,
+        "devices": {name: report["devices"][name]} if name else {},
+    }
+    if name is None:
+        return {**document, "needed_bytes": 0, "peak": None, "fits": {}}
+    levels = highest_levels(analysis.trace, name)
+    return {
+        **document,
+        "needed_bytes": levels.reserved_bytes + CONTEXT_BYTES,
+        "context_bytes": CONTEXT_BYTES,
+        "peak": {
+            "requested_bytes": levels.requested_bytes,
+            "allocated_bytes": levels.allocated_bytes,
+            "reserved_bytes": levels.reserved_bytes,
+            "by_category": analysis.device(name).peak.by_category,
+        },
+        "fits": fits(levels),
+    }
+
+
+def fullest_device(analysis: Analysis) -> str | None:
+    """The GPU that holds the most; the host for a program that uses none."""
+    gpus = [name for name in analysis.devices if name != "cpu"]
+    return max(
+        gpus or analysis.devices,
+        key=lambda name: analysis.device(name).peak.requested_bytes,
+        default=None,
+    )

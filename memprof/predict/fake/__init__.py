@@ -1,0 +1,1 @@
+"""Fake tensors, and answers to what a program asks of their values."""

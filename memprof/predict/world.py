@@ -1,0 +1,78 @@
+"""The fake world in which a program runs to be predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from memprof.predict.fake import conversion, files, libraries
+from memprof.predict.fake.mode import PredictedMode
+from memprof.predict.fake.workspaces import KernelWorkspaces
+from memprof.predict.gpu import Gpu
+from memprof.predict.rules import attention, rules_without
+from memprof.predict.target.accelerator import cuda_stand_in
+from memprof.predict.target.cuda import Cuda
+from memprof.predict.target.meter import Meter
+from memprof.record import session as recording
+from memprof.record.patches import Patches
+
+
+class World:
+    """The fake world around a program: entered before the recording begins, left after it.
+
+    Args:
+        gpu: the GPU that the program finds; None for a machine without one.
+        without: names of the rules that are switched off.
+    """
+
+    def __init__(self, gpu: Gpu | None, without: frozenset[str] = frozenset()) -> None:
+        self._gpu = gpu
+        self._without = without
+        self._stack = ExitStack()
+
+    def __enter__(self) -> World:
+        with self._stack as stack:
+            patches, meter = Patches(), Meter()
+            stack.callback(patches.undo)
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(torch.autograd.set_multithreading_enabled(False))
+            if self._gpu is not None:
+                stack.enter_context(cuda_stand_in())
+                Cuda(self._gpu, meter).install(patches)
+                if "attention_kernels" not in self._without:
+                    attention.install(patches, self._gpu)
+            conversion.install(patches)
+            libraries.install(patches)
+            files.install(patches, _remark)
+            workspaces = KernelWorkspaces(self._gpu, rules_without(self._without))
+            stack.callback(workspaces.close)
+            in_place = "gradient_sums" not in self._without
+            mode = PredictedMode(meter.place, _remark, workspaces, sums_in_place=in_place)
+            stack.enter_context(mode)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+
+def about(gpu: Gpu | None) -> Mapping[str, Any]:
+    """What the header of a predicted trace says over that of a measured one."""
+    if gpu is None:
+        return {"source": "predicted"}
+    device = {"name": gpu.hardware.name, "total_bytes": gpu.total_memory}
+    return {
+        "source": "predicted",
+        "target": gpu.hardware.key,
+        "devices": {"cpu": {"name": "host memory", "total_bytes": None}}
+        | {f"cuda:{index}": device for index in range(gpu.count)},
+    }
+
+
+def _remark(code: str, text: str) -> None:
+    session = recording.active()
+    if session is not None:
+        session.warn(code, text)

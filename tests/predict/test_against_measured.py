@@ -1,0 +1,36 @@
+"""A predicted run asks for the same memory in the same order as the real one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.predict.conftest import measured, predicted, requests
+from tests.predict.programs import PROGRAMS
+
+pytest.importorskip("transformers")
+pytest.importorskip("peft")
+pytest.importorskip("bitsandbytes")  # peft imports it with its first adapter
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+FEWEST = 100  # requests of a program that is worth comparing
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_same_requests_in_the_same_order(name: str) -> None:
+    program = PROGRAMS[name]
+    real = measured(program)
+    fake = predicted(program, without=["gradient_sums"])  # the hook has them summed up as new
+    asked = requests(real.trace)
+    assert len(asked) > FEWEST
+    assert requests(fake.trace) == asked
+    assert fake.peak().requested_bytes == real.peak().requested_bytes
+    assert fake.peak().by_category == real.peak().by_category
+
+
+@pytest.mark.parametrize("name", ["Llama", "GPT-2", "T5, generating", "CNN"])
+def test_the_peak_that_the_allocator_saw(name: str) -> None:
+    """The allocator's own observer shares no code with the dispatch hook."""
+    program = PROGRAMS[name]
+    real, fake = measured(program, "native"), predicted(program)
+    expected = real.peak().requested_bytes
+    assert abs(fake.peak().requested_bytes - expected) <= 0.01 * expected

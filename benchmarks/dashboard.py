@@ -76,7 +76,6 @@ def serve(path: Path) -> None:
     """Serves a trace; for each line that comes in it tells its memory and its longest answer."""
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
-
     begun = time.process_time(), time.perf_counter()
     app = create_app(analyze(load(path)))
     cost = [1_000 * (time.process_time() - begun[0]), 1_000 * (time.perf_counter() - begun[1])]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from memprof.cli.main import main
 from tests.cli.terminal import memprof, python
 from tests.interop.snapshot_files import page, pickled, snapshot
 from tests.predict.allocator.programs import MIB
@@ -46,10 +48,20 @@ def answer(file: Path, *options: object) -> subprocess.CompletedProcess[str]:
     return memprof("replay", file.name, *options, cwd=file.parent)
 
 
+@cache
 def document(file: Path, *options: object) -> dict[str, Any]:
     done = answer(file, "--json", *options)
     assert done.stderr == ""
     return dict(json.loads(done.stdout))
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
+    """The exit code and the one line on stderr of a command in this process."""
+    code = main(["replay", *map(str, words)])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    return code, printed.err
 
 
 def test_a_snapshot_is_replayed_exactly(recording: Path) -> None:
@@ -202,17 +214,16 @@ def test_held_blocks_are_laid_out_anew_and_that_is_told(recording: Path) -> None
         (("--capacity", "0"), "more than nothing"),
         (("--gpu", "h100-81gb"), "not in the catalogue"),
         (("--gpu", "h100-80gb", "--capacity", "1GiB"), "give one"),
-        (("--device", "cuda:7"), "--device cuda:7: s.pickle has cuda:0"),
+        (("--device", "cuda:7"), "s.pickle has cuda:0"),
         (("--points", "-1"), "--points"),
     ],
 )
 def test_questions_without_a_meaning(
-    options: tuple[str, ...], message: str, recording: Path
+    options: tuple[str, ...], message: str, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = answer(recording, *options)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    code, text = refusal(capsys, recording, *options)
+    assert code == 2
+    assert message in text
 
 
 @pytest.mark.parametrize(
@@ -227,15 +238,20 @@ def test_questions_without_a_meaning(
     ],
 )
 def test_files_that_are_nothing_to_replay(
-    name: str, data: bytes | None, message: str, tmp_path: Path
+    name: str,
+    data: bytes | None,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     if data is not None:
-        (tmp_path / name).write_bytes(data)
-    done = memprof("replay", name, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "trap").exists()
+        Path(name).write_bytes(data)
+    code, text = refusal(capsys, name)
+    assert code == 1
+    assert message in text
+    assert not Path("trap").exists()
 
 
 def test_a_recording_that_contradicts_itself_keeps_its_state(tmp_path: Path) -> None:
@@ -253,13 +269,15 @@ def test_a_recording_that_contradicts_itself_keeps_its_state(tmp_path: Path) -> 
     assert "Not exact: 1 difference" in answer(tmp_path / "s.pickle").stdout
 
 
-def test_an_empty_snapshot_and_an_empty_trace(tmp_path: Path) -> None:
+def test_an_empty_snapshot_and_an_empty_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "s.pickle").write_bytes(pickled({"segments": [], "device_traces": [[]]}))
     TraceBuilder().write(tmp_path / "t.json")
     for name in ("s.pickle", "t.json"):
-        done = memprof("replay", name, cwd=tmp_path)
-        assert done.returncode == 2
-        assert "there is nothing to replay" in done.stderr
+        code, text = refusal(capsys, tmp_path / name)
+        assert code == 2
+        assert "there is nothing to replay" in text
 
 
 def test_torch_is_not_imported(recording: Path) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 from memprof.analyze import Analysis
 from memprof.analyze.report import report_document
+from memprof.predict.answer.again import Again, again_options, cheapest_changes
 from memprof.predict.answer.fits import CONTEXT_BYTES, fits
 from memprof.predict.answer.levels import highest_levels
-from memprof.predict.gpu import Gpu
+from memprof.predict.answer.search import Range, largest
+from memprof.predict.gpu import Gpu, gpu_named
+from memprof.predict.options import PredictOptions
 
 SCHEMA = 1
 
@@ -47,6 +50,36 @@ def answer(analysis: Analysis, gpu: Gpu) -> dict[str, Any]:
             "by_category": analysis.device(name).peak.by_category,
         },
         "fits": fits(levels),
+    }
+
+
+def full_answer(
+    analysis: Analysis,
+    options: PredictOptions,
+    program: tuple[str, ...],
+    searched: Range | None = None,
+    *,
+    changes: bool = True,
+) -> dict[str, Any]:
+    """The answer, with what only further predictions of the program can say.
+
+    Args:
+        analysis: the predicted trace.
+        options: how it was predicted.
+        program: the program and its arguments.
+        searched: the argument of the program whose largest value is looked for.
+        changes: look for changes that make it fit, if it does not.
+
+    Returns:
+        the answer with `search` and `changes`, None where they were not looked for.
+    """
+    document = answer(analysis, gpu_named(options.gpu))
+    again = Again(again_options(options), program, document["gpu"])
+    looks = changes and not document["fits"].get(document["gpu"], {"fits": True})["fits"]
+    return {
+        **document,
+        "search": None if searched is None else largest(again, searched),
+        "changes": cheapest_changes(again) if looks else None,
     }
 
 

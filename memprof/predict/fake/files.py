@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import sys
 from collections.abc import Callable
@@ -54,7 +53,7 @@ def install(patches: Patches, remark: Remark) -> None:
     patches.replace(FakeTensor, "tolist", lambda _: _tolist)
     patches.replace(FakeTensor, "numpy", lambda _: _numpy)
     patches.replace(torch.utils.data.DataLoader, "__init__", _without_workers)
-    _set_for_now(_IN_ONE_THREAD, patches)
+    patches.set_variable(_IN_ONE_THREAD, "1")
     watch = ImportWatch(
         {
             "safetensors.torch": lambda module: _safetensors(module, patches, skip),
@@ -65,13 +64,6 @@ def install(patches: Patches, remark: Remark) -> None:
     )
     watch.start()
     patches.on_undo(watch.stop)
-
-
-def _set_for_now(variable: str, patches: Patches) -> None:
-    """Sets a variable of the environment unless the user has."""
-    if variable not in os.environ:
-        os.environ[variable] = "1"
-        patches.on_undo(lambda: os.environ.pop(variable, None) and None)
 
 
 def _value(tensor: Any) -> torch.Tensor:
@@ -130,7 +122,7 @@ class SafeOpen:
         with Path(filename).open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length))
-        self._metadata = header.pop("__metadata__", None)
+        self._metadata: dict[str, str] | None = header.pop("__metadata__", None)
         self._entries: dict[str, Any] = header
         self._device = device
 

@@ -10,17 +10,21 @@ from memprof.predict.answer.again import Again, again_options, cheapest_changes
 from memprof.predict.answer.fits import CONTEXT_BYTES, fits
 from memprof.predict.answer.levels import highest_levels
 from memprof.predict.answer.search import Range, largest
-from memprof.predict.gpu import Gpu, gpu_named
+from memprof.predict.gpu import gpu_named
 from memprof.predict.options import PredictOptions
 
 SCHEMA = 1
 
 
-def answer(analysis: Analysis, gpu: Gpu) -> dict[str, Any]:
+def answer(analysis: Analysis, options: PredictOptions) -> dict[str, Any]:
     """What the predicted program needs, and where it fits.
 
     `needed_bytes` is what its fullest device must have: what the allocator reserves at most, and
     the context. A program that never asks for a GPU is judged as if it had put all there.
+
+    Args:
+        analysis: the predicted trace.
+        options: how it was predicted.
 
     Returns:
         `peak` with its bytes by category, `fits` by GPU, and the report of the trace.
@@ -32,7 +36,7 @@ def answer(analysis: Analysis, gpu: Gpu) -> dict[str, Any]:
         "trace": report["trace"],
         "complete": report["complete"],
         "warnings": report["warnings"],
-        "gpu": gpu.hardware.key,
+        "gpu": gpu_named(options.gpu).hardware.key,
         "device": name,
         "devices": {name: report["devices"][name]} if name else {},
     }
@@ -73,7 +77,7 @@ def full_answer(
     Returns:
         the answer with `search` and `changes`, None where they were not looked for.
     """
-    document = answer(analysis, gpu_named(options.gpu))
+    document = answer(analysis, options)
     again = Again(again_options(options), program, document["gpu"])
     looks = changes and not document["fits"].get(document["gpu"], {"fits": True})["fits"]
     return {

@@ -68,8 +68,7 @@ class World:
     def _mode(self, meter: Meter, stack: ExitStack) -> PredictedMode:
         workspaces = KernelWorkspaces(self._gpu, rules_without(self._without))
         stack.callback(workspaces.close)
-        in_place = "gradient_sums" not in self._without
-        return PredictedMode(meter.place, _remark, workspaces, sums_in_place=in_place)
+        return PredictedMode(meter.place, _remark, workspaces)
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()

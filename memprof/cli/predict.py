@@ -15,7 +15,7 @@ from memprof.cli.output import Destination, emit, refuse_existing
 from memprof.cli.program import Program
 from memprof.cli.run import Arguments, Module, Target, show_error
 from memprof.cli.trailing import trailing_options
-from memprof.errors import UsageError
+from memprof.errors import MemprofError, UsageError
 
 if TYPE_CHECKING:
     from memprof.api import Predicting
@@ -153,15 +153,13 @@ def _prediction(output: Path, options: Any, force: bool) -> Predicting:
 
 def _run(program: Program, prediction: Predicting) -> int | None:
     """Runs the program to its end; the exit code if it failed."""
-    from memprof.predict.fake.mode import CannotPredictError
-
     with redirect_stdout(sys.stderr):
         try:
             with prediction:
                 program.execute()
         except SystemExit as ended:
             return _code(ended)
-        except CannotPredictError:
+        except MemprofError:
             raise
         except Exception as error:
             show_error(error)

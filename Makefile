@@ -3,6 +3,7 @@
 # make lint    ruff, mypy and import-linter only
 # make bench   the table behind the README's overhead figures
 # make readme  the README's outputs, made anew by the commands it names
+# make screenshots  the pictures of docs/images, taken anew
 # make clean   remove the environment, the demo's files and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
@@ -10,7 +11,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: demo test lint bench readme clean environment
+.PHONY: demo test lint bench readme screenshots clean environment
 .DEFAULT_GOAL := demo
 
 demo: environment
@@ -31,6 +32,9 @@ bench: environment
 
 readme: environment
 	@$(BIN)/python tools/readme.py
+
+screenshots: environment
+	@$(BIN)/python tools/screenshots.py
 
 clean:
 	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache

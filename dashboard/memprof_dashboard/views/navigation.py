@@ -31,9 +31,17 @@ def _button(key: str, title: str, count: int, chosen: str) -> html.Button:
 def register(app: dash.Dash, shown: Shown) -> None:
     """Connects the buttons, and those in the views that lead to a moment."""
 
-    def show(key: str, tab: str) -> Any:
+    def show(key: str, tab: str, chosen: dict[str, int]) -> Any:
         number = shown.number(int(tab))
-        panel = next((view.panel(shown, number) for view in VIEWS if view.key == key), None)
+        view = next((view for view in VIEWS if view.key == key), None)
+        if ctx.triggered_id == "moment" and (view is None or view.at is None):
+            return no_update, no_update, no_update
+        event = chosen["event"] if chosen["subject"] == number else None
+        panel = None
+        if view is not None and view.at is not None and event is not None:
+            panel = view.at(shown, number, event)
+        elif view is not None:
+            panel = view.panel(shown, number)
         return navigation(shown, number, key), panel, key != MOMENT
 
     def choose_step(rows: Any, tab: str) -> Any:
@@ -42,7 +50,7 @@ def register(app: dash.Dash, shown: Shown) -> None:
     clicks = Input({"kind": "view", "key": ALL}, "n_clicks")
     view, tab = Input("view", "data"), Input("tab", "value")
     parts = [("navigation", "children"), ("panel", "children"), ("moment-view", "hidden")]
-    app.callback(*(Output(*part) for part in parts), view, tab)(show)
+    app.callback(*(Output(*part) for part in parts), view, tab, Input("moment", "data"))(show)
     # Apart from each other: of two calls of one callback at once, the earlier answer is dropped.
     app.callback(Output("view", "data"), clicks, prevent_initial_call=True)(_choose)
     app.callback(

@@ -44,8 +44,9 @@ def main() -> int:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name, sample, query, dark in PICTURES:
-            scheme = "dark" if dark else "light"
-            page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
+            page = browser.new_page(
+                viewport={"width": 1440, "height": 900}, color_scheme="dark" if dark else "light"
+            )
             with served(traces[sample]) as address:
                 picture(page, f"{address}{query}", IMAGES / f"{name}.png")
             page.close()
@@ -54,14 +55,14 @@ def main() -> int:
 
 
 def recorded(sample: str) -> Path:
-    """The trace of a sample; it is run where there is none yet."""
-    trace = ROOT / "demo" / f"{sample}.json"
-    if not trace.exists():
-        trace.parent.mkdir(exist_ok=True)
-        program = ROOT / "samples" / f"{sample}_llama.py"
-        command = [sys.executable, program, "--output", trace, "--force"]
+    """The trace of a sample; it is run where there is none yet, by names within the project."""
+    trace = Path("demo", f"{sample}.json")
+    if not (ROOT / trace).exists():
+        (ROOT / trace).parent.mkdir(exist_ok=True)
+        program = f"samples/{sample}_llama.py"
+        command = [sys.executable, program, "--output", str(trace), "--force"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-    return trace
+    return ROOT / trace
 
 
 @contextmanager

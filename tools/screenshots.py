@@ -5,6 +5,7 @@ make screenshots
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
@@ -39,6 +40,7 @@ _READY = ".dash-graph .main-svg"
 
 
 def main() -> int:
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     IMAGES.mkdir(parents=True, exist_ok=True)
     traces = {name: recorded(name) for name in {sample for _, sample, _, _ in PICTURES}}
     with sync_playwright() as playwright:

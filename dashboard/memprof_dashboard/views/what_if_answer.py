@@ -137,7 +137,14 @@ def _speed(line: Roofline | None) -> tuple[str, str]:
     told = (
         f"{line.intensity:,.0f} FLOP per byte, the ridge at {line.ridge:,.0f}: {line.bound} decides"
     )
-    return f"≤ {line.tokens_per_second:,.0f} tokens/s, {line.bound}", told
+    return f"≤ {_short(line.tokens_per_second)} tokens/s", told
+
+
+def _short(number: float) -> str:
+    factor, letter = next(
+        (pair for pair in ((1e6, " M"), (1e3, " k")) if number >= pair[0]), (1, "")
+    )
+    return f"{number / factor:.3g}{letter}"
 
 
 def _machine(found: RunEstimate, key: str, verdict: bool | None) -> Any:

@@ -11,13 +11,12 @@ from memprof.predict.replay.at_moment import AllocatorMoment, allocator_at
 from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.state import Shown
 from memprof_dashboard.subjects import Subject
-from memprof_dashboard.theme import GRAPH_CONFIG
+from memprof_dashboard.theme import PICTURE_CONFIG
 from memprof_dashboard.views.segments import levels_figure, segments_figure
 from memprof_dashboard.views.view import View, card, nothing
 
 #: Requests that are played while somebody waits, at most.
 MOST_EVENTS = 300_000
-_CONFIG = {**GRAPH_CONFIG, "displayModeBar": False}
 
 
 def panel(shown: Shown, number: int) -> Any:
@@ -62,7 +61,7 @@ def _graph(name: str, figure: dict[str, Any]) -> Any:
         className=name,
         responsive=True,
         figure=figure,
-        config=_CONFIG,
+        config=PICTURE_CONFIG,
         style={"height": f"{height}px"},
     )
 

@@ -88,6 +88,11 @@ def test_every_number_is_the_reports(open_page: Open, tmp_path: Path) -> None:
     for row in compare_document(analysis)["devices"]["cpu"]["categories"].values():
         if row["measured_bytes"]:
             assert format_bytes(row["measured_bytes"]) in words
+    open_view(page, "allocator")
+    reserved = page.inner_text("#panel .quiet")
+    page.keyboard.press("[")
+    settle(page)
+    assert page.inner_text("#panel .quiet") != reserved
     open_view(page, "steps")
     settle(page)
     shown = page.evaluate(

@@ -33,16 +33,13 @@ def register(app: dash.Dash, shown: Shown) -> None:
 
     def show(key: str, tab: str, chosen: dict[str, int]) -> Any:
         number = shown.number(int(tab))
-        view = next((view for view in VIEWS if view.key == key), None)
-        if ctx.triggered_id == "moment" and (view is None or view.at is None):
-            return no_update, no_update, no_update
         event = chosen["event"] if chosen["subject"] == number else None
-        panel = None
-        if view is not None and view.at is not None and event is not None:
-            panel = view.at(shown, number, event)
-        elif view is not None:
-            panel = view.panel(shown, number)
-        return navigation(shown, number, key), panel, key != MOMENT
+        return navigation(shown, number, key), _panel(shown, number, key, event), key != MOMENT
+
+    def move(chosen: dict[str, int], key: str) -> Any:
+        if not any(view.key == key and view.at for view in VIEWS):
+            return no_update
+        return _panel(shown, chosen["subject"], key, chosen["event"])
 
     def choose_step(rows: Any, tab: str) -> Any:
         return (shown.number(int(tab)), rows[0]["event"], None) if rows else no_update
@@ -50,8 +47,14 @@ def register(app: dash.Dash, shown: Shown) -> None:
     clicks = Input({"kind": "view", "key": ALL}, "n_clicks")
     view, tab = Input("view", "data"), Input("tab", "value")
     parts = [("navigation", "children"), ("panel", "children"), ("moment-view", "hidden")]
-    app.callback(*(Output(*part) for part in parts), view, tab, Input("moment", "data"))(show)
+    app.callback(*(Output(*part) for part in parts), view, tab, State("moment", "data"))(show)
     # Apart from each other: of two calls of one callback at once, the earlier answer is dropped.
+    app.callback(
+        Output("panel", "children", allow_duplicate=True),
+        Input("moment", "data"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )(move)
     app.callback(Output("view", "data"), clicks, prevent_initial_call=True)(_choose)
     app.callback(
         Output("view", "data", allow_duplicate=True),
@@ -76,6 +79,16 @@ def register(app: dash.Dash, shown: Shown) -> None:
         Input("jump", "data"),
         prevent_initial_call=True,
     )(_narrow)
+
+
+def _panel(shown: Shown, number: int, key: str, event: int | None) -> Any:
+    """What a view shows, at an event where it depends on one; None for the moment, always there."""
+    view = next((view for view in VIEWS if view.key == key), None)
+    if view is None:
+        return None
+    if view.at is not None and event is not None:
+        return view.at(shown, number, event)
+    return view.panel(shown, number)
 
 
 def _choose(_clicks: Any) -> Any:

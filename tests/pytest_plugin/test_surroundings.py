@@ -77,7 +77,7 @@ OUTCOMES = {
 
 def run_apart(project: Project, *arguments: str) -> tuple[str, dict[str, Any]]:
     """Runs the tests in a process of their own; returns the output and the JSON's entries."""
-    (project.path / "test_it.py").write_text(HEAD + ELSEWHERE)
+    (project.path / "test_it.py").write_text((HEAD + ELSEWHERE).lstrip())
     (project.path / "pytest.ini").write_text(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
     )

@@ -61,7 +61,7 @@ def _parts(group: TensorGroup, process: str) -> tuple[str, ...]:
 
 
 def _place(stack: list[str]) -> str:
-    """File and line that made it; where that is a library's, the line of one's own that led there."""
+    """File and line that made it; where that is a library's, also one's own that led there."""
     if not stack:
         return ""
     own = next((frame for frame in stack if not _is_library(_file(frame))), stack[0])

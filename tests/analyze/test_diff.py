@@ -58,9 +58,13 @@ def test_what_grew() -> None:
 
 
 def test_what_changed_most_is_first() -> None:
-    (found,) = diff(run(layers=2, gradient=400), run(layers=4, gradient=410))
-    assert [row.category for row in found.tensors] == ["activations", "gradients"][:1]
-    assert found.peak == Change(480, 490)
+    (found,) = diff(run(layers=2), run(layers=5, gradient=600))
+    assert found.peak == Change(280, 680)
+    changes = [(row.category, row.bytes.growth, row.count) for row in found.tensors]
+    assert changes == [
+        ("gradients", 600, Change(0, 1)),
+        ("activations", -200, Change(2, 0)),
+    ]
 
 
 def test_alike_and_less() -> None:

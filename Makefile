@@ -2,6 +2,7 @@
 # make test    lint, types, import law and the whole test suite
 # make lint    ruff, mypy and import-linter only
 # make bench   the table behind the README's overhead figures
+# make test-gpu  put memprof to the test on a card, with the Python and packages found there
 # make readme  the README's outputs, made anew by the commands it names
 # make lab     every system of the article, run: samples/RESULTS.md and docs/article.md
 # make clean   remove the environment, the demo's files and all caches
@@ -11,7 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: demo test lint bench readme lab clean environment
+.PHONY: demo test test-gpu lint bench readme lab screenshots clean environment
 .DEFAULT_GOAL := demo
 
 demo: environment
@@ -29,6 +30,10 @@ lint: environment
 
 bench: environment
 	@$(BIN)/python benchmarks/overhead.py
+
+test-gpu:
+	@$(PYTHON) benchmarks/gpu.py
+	@PYTHONPATH=. $(PYTHON) -m pytest -q -p no:cacheprovider tests/gpu
 
 readme: environment
 	@$(BIN)/python tools/readme.py

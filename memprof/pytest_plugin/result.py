@@ -8,7 +8,9 @@ from typing import Any
 
 from _pytest.outcomes import Failed
 
+from memprof.analyze.analysis import Analysis
 from memprof.analyze.span import Span
+from memprof.analyze.waterfall import waterfall
 from memprof.pytest_plugin.recording import Measurement
 from memprof.pytest_plugin.verdicts import Verdict, as_data
 
@@ -77,9 +79,20 @@ def figures_of(measurement: Measurement, *, absolute: bool) -> dict[str, dict[st
         if span.growth().peak.bytes or device == measurement.devices[0]
     }
     return {
-        device: _figures(span, span if absolute else span.growth())
+        device: {
+            **_figures(span, span if absolute else span.growth()),
+            "waterfall": _waterfall(measurement.analysis, device, span.peak.time_ns),
+        }
         for device, span in took_part.items()
     }
+
+
+def _waterfall(analysis: Analysis, device: str, time_ns: int) -> dict[str, Any] | None:
+    """From tensors to the driver at a moment; None of a device that child processes alone use."""
+    if device not in analysis.devices:
+        return None
+    moment = analysis.device(device).at_time(time_ns)
+    return waterfall(analysis.trace, device, moment).document()
 
 
 def _figures(span: Span, counted: Span) -> dict[str, Any]:

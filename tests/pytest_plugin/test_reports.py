@@ -120,6 +120,10 @@ def check_json(document: dict[str, object]) -> None:
     assert device["peak_bytes"] == device["by_category"]["temporary"] == 64 * KIB
     assert device["category_peaks"]["temporary"] == 64 * KIB
     assert device["end_bytes"] == 0
+    levels = device["waterfall"]
+    assert levels["requested"] == device["held_bytes"] + device["peak_bytes"]
+    between = sum(gap["bytes"] for gap in levels["gaps"])
+    assert levels["requested"] + between == levels["process"]
 
 
 def test_traces_are_kept_of_tests_that_failed_alone(project: Project) -> None:

@@ -61,13 +61,20 @@ def compare(analysis: Analysis) -> list[CategoryComparison]:
     ]
 
 
-def estimate_at_peak(analysis: Analysis, moment: Moment) -> dict[str, Estimate]:
+def estimate_at_peak(
+    analysis: Analysis, moment: Moment, facts: RunFacts | None = None
+) -> dict[str, Estimate]:
     """What analysis says each category needs at one moment of the run.
+
+    Args:
+        analysis: of the trace.
+        moment: of one of its devices.
+        facts: what the trace says was run, for whoever asks of many moments; else it is read.
 
     Returns:
         An estimate for every category; its bytes are None where the moment leaves them open.
     """
-    instant = Instant(analysis, run_facts(analysis.trace), moment)
+    instant = Instant(analysis, facts or run_facts(analysis.trace), moment)
     return {category: instant.estimate(category) for category in CATEGORIES}
 
 

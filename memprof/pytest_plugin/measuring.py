@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import traceback
 from collections.abc import Generator, Mapping
 from functools import partial
 from pathlib import Path
@@ -110,6 +111,10 @@ class Measuring:
             return report
         exceeded = call.excinfo is not None and isinstance(call.excinfo.value, MemoryExceeded)
         report.memprof = {**result.document(), "exceeded": exceeded and report.failed}
+        if exceeded and call.excinfo is not None and not item.config.getoption("usepdb", False):
+            traceback.clear_frames(
+                call.excinfo.tb
+            )  # not shown, and it would hold the test's tensors
         if report.failed and not exceeded and result.verdicts:
             text = text_of([as_data(each) for each in result.verdicts], result.trace)
             report.sections.append(("memory", text))
@@ -132,7 +137,8 @@ class Measuring:
             raise NotMeasured(f"usage error: {item.nodeid}: {checks.error}")
         for device in checks.devices():
             if reason := why_missing(device):
-                pytest.skip(f"{device} is not there: {reason}")
+                text = f"{device} is not there: {reason}"
+                raise pytest.skip.Exception(text, _use_item_location=True)
         recording = Recording(self._folder / file_name(item.nodeid), self._config)
         try:
             recording.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from memprof.analyze import Analysis, analyze
 from memprof.analyze.span import Span, span
 from memprof.api import Tracing, trace
-from memprof.pytest_plugin.children import Children
+from memprof.pytest_plugin.children import DETAIL, STACK_BYTES, Children
 from memprof.record.patches import Patches
 from memprof.record.session import Session
 from memprof.record.settle import settle
@@ -106,8 +107,8 @@ class Recording:
             self.path,
             force=True,
             recorder=self.config.recorder,
-            stack_bytes=min(self.config.stack_bytes, _STACK_BYTES),
-            detail="ops",
+            stack_bytes=min(self.config.stack_bytes, STACK_BYTES),
+            detail=DETAIL,
         )
         tracing.__enter__()
         self._tracing, self.path = tracing, tracing.path or self.path
@@ -147,10 +148,12 @@ class Recording:
 
     def _yields(self, start: Callable[[Session], None]) -> Callable[[Session], None]:
         """A test may record itself: then this recording ends, as there is one at a time."""
+        process = os.getpid()
 
         def started(session: Session) -> None:
-            self.yielded = True
-            self.stop()
+            if os.getpid() == process:  # a forked child records beside it
+                self.yielded = True
+                self.stop()
             start(session)
 
         return started
@@ -189,9 +192,6 @@ class Recording:
         return Measurement(
             analysis, _read(self._children.paths(self.path)), begin_ns, end_ns, finished
         )
-
-
-_STACK_BYTES = 1 << 10  # tests use small models, and the failure message names lines
 
 
 def _read(paths: Sequence[Path]) -> tuple[Analysis, ...]:

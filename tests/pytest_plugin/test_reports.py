@@ -133,6 +133,13 @@ def test_traces_are_kept_of_tests_that_failed_alone(project: Project) -> None:
     assert kept == ["test_known", "test_leaks", "test_too_much"]
 
 
+def test_a_file_that_cannot_be_written(project: Project) -> None:
+    (project.path / "file").write_text("")
+    result = project.run("def test_it(): pass", "--memprof-json", "file/memory.json")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*file/memory.json: cannot be written: *"])
+
+
 def test_a_report_without_tests(project: Project) -> None:
     result = project.run("", "--memprof", "--memprof-json", "memory.json")
     result.stdout.fnmatch_lines(["no test was measured"])

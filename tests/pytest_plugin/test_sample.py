@@ -29,12 +29,17 @@ def sample(project: Project) -> Project:
 
 def test_its_tests_and_its_baseline(sample: Project) -> None:
     committed = json.loads((SAMPLE / "memory-baseline.json").read_text())
-    sample.again("--memprof-update-baseline").assert_outcomes(passed=6, skipped=1)
-    measured = json.loads((sample.path / "memory-baseline.json").read_text())
     (known,) = committed["environments"].values()
-    assert list(measured["environments"][HERE]) == list(known)
+    (sample.path / "memory-baseline.json").write_text('{"schema": 1, "environments": {}}')
+    chosen = ("-k", "a_training_step or cache or card")
+    sample.again("--memprof-update-baseline", *chosen).assert_outcomes(
+        passed=2, skipped=1, deselected=4
+    )
+    measured = json.loads((sample.path / "memory-baseline.json").read_text())
+    assert set(measured["environments"][HERE]) < set(known)
     if HERE in committed["environments"]:
-        assert measured == committed
+        for test, figures in measured["environments"][HERE].items():
+            assert figures == known[test]
 
     model = sample.path / "model.py"
     model.write_text(model.read_text().replace("intermediate_size=176", "intermediate_size=208"))
@@ -50,4 +55,5 @@ def test_its_workflow() -> None:
     flags = set(re.findall(r"--memprof[a-z-]*", commands))
     assert flags
     assert flags <= {option.flag for option in OPTIONS}
-    assert set(re.findall(r"memprof (\w+) ", commands)) == {"run", "diff"} & set(VERBS)
+    verbs = set(re.findall(r"(?<!-)memprof (run|diff) ", commands))
+    assert verbs == {"run", "diff"} & set(VERBS)

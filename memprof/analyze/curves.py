@@ -17,7 +17,8 @@ from memprof.estimate.activations import Stack, Unknown, stack_of, total
 from memprof.estimate.blocks import block_number
 from memprof.estimate.kv_cache import CacheSpec, kept_bytes
 from memprof.estimate.parallel import share
-from memprof.estimate.peaks import Step, training_peaks
+from memprof.estimate.peaks import training_peaks
+from memprof.estimate.training import Step
 from memprof.trace import CATEGORIES
 
 

@@ -18,7 +18,7 @@ from memprof.cli.trailing import trailing_options
 from memprof.errors import MemprofError, UsageError
 
 if TYPE_CHECKING:
-    from memprof.api import Predicting
+    from memprof.tracing import Predicting
 
 EXCEEDED = 3
 DEFAULT_GPU = "h100"
@@ -145,8 +145,8 @@ def _number(value: object) -> int | None:
 
 
 def _prediction(output: Path, options: Any, force: bool) -> Predicting:
-    from memprof.api import Predicting
     from memprof.config import read_config
+    from memprof.tracing import Predicting
 
     return Predicting(output, force, read_config().stack_bytes, options)
 

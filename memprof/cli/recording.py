@@ -13,7 +13,7 @@ from memprof.config import Config
 from memprof.record.imports import ImportWatch
 
 if TYPE_CHECKING:
-    from memprof.api import Tracing
+    from memprof.tracing import Tracing
 
 
 class Recording:

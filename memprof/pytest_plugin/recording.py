@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from memprof.analyze import Analysis, analyze
 from memprof.analyze.span import Span, span
-from memprof.api import Tracing, trace
+from memprof.api import trace
 from memprof.errors import TraceFileError, UsageError
 from memprof.pytest_plugin.children import DETAIL, STACK_BYTES, Children
 from memprof.record.patches import Patches
 from memprof.record.session import Session
 from memprof.record.settle import settle
 from memprof.trace import load
+from memprof.tracing import Tracing
 
 if TYPE_CHECKING:
     from memprof.config import Config

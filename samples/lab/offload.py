@@ -18,9 +18,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import memprof
-from memprof.api import Tracing
 from memprof.estimate import RunSpec, hardware
 from memprof.estimate.offload import offload
+from memprof.tracing import Tracing
 from samples.lab.recorded import after_calls
 from samples.lab.table import Result, Row, main
 

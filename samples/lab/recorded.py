@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import memprof
-from memprof.api import Tracing
+from memprof.tracing import Tracing
 
 
 def highest(tracing: Tracing, category: str, device: str = "cpu") -> int:

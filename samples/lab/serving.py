@@ -13,7 +13,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 import memprof
-from memprof.api import Tracing
+from memprof.tracing import Tracing
 
 CONFIG = LlamaConfig(
     vocab_size=512,

@@ -17,9 +17,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import memprof
-from memprof.api import Tracing
 from memprof.estimate import RunSpec
 from memprof.estimate.speculation import accepted_tokens, speculation
+from memprof.tracing import Tracing
 from samples.lab.recorded import after_calls, highest
 from samples.lab.table import Result, Row, main
 from samples.lab.traffic import Traffic

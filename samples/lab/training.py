@@ -13,8 +13,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import memprof
-from memprof.api import Tracing
 from memprof.estimate import RunSpec
+from memprof.tracing import Tracing
 from samples.lab.recorded import highest
 from samples.lab.table import Result, Row, main
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import resource
 import statistics
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import TimeoutError as NothingHappened
 from waitress.server import create_server
 
 from memprof.analyze import analyze
@@ -65,10 +67,7 @@ def main() -> None:
             columns.append(measure(path, browser, options.repeat))
     print(f"median of {options.repeat}" + "".join(f"{e:>16,}" for e in options.events) + " events")
     for name in columns[0]:
-        cells = [
-            f"{statistics.median(column[name]):13.0f} {_UNITS.get(name, 'ms'):2s}"
-            for column in columns
-        ]
+        cells = [f"{_median(column[name]):13.0f} {_UNITS.get(name, 'ms'):2s}" for column in columns]
         print(f"  {name:32s}" + "".join(cells))
 
 
@@ -191,8 +190,16 @@ def _timed(page: Page, place: str, act: Callable[[], object]) -> float:
     page.wait_for_timeout(400)
     before, started = page.inner_text(place), time.perf_counter()
     act()
-    page.wait_for_function(_CHANGED, arg=[place, before], polling="raf")
+    try:
+        page.wait_for_function(_CHANGED, arg=[place, before], polling="raf", timeout=5_000)
+    except NothingHappened:
+        return math.nan  # where a short trace has nothing else to show
     return _since(started)
+
+
+def _median(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.median(known) if known else math.nan
 
 
 def _since(started: float) -> float:

@@ -15,12 +15,12 @@ from memprof_dashboard.subjects import Subject
 from memprof_dashboard.theme import STACK, label
 
 #: Steps whose peak is estimated at most; of more, evenly chosen ones.
-_MOST_STEPS = 32
+_MOST_STEPS = 16
 
 
 def estimated(subject: Subject, moment: Moment) -> dict[str, int]:
     """The categories that have an estimate at a moment, and its bytes."""
-    found = estimate_at_peak(subject.analysis, moment)
+    found = estimate_at_peak(subject.analysis, moment, subject.facts)
     return {name: each.bytes for name, each in found.items() if each.bytes is not None}
 
 

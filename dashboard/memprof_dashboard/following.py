@@ -36,25 +36,23 @@ class Following:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._followers = [Follower(path) for path in paths]
         self._traces: list[Trace | None] = [None] * len(paths)
-        self._stopped = threading.Event()
-        self.shown = Shown(self._read() or [], followed=True)
+        self.shown = Shown(self._read() or [], followed=not self._complete)
 
     def start(self) -> None:
         """Begins to read in a thread of its own."""
         threading.Thread(target=self._run, daemon=True).start()
-
-    def stop(self) -> None:
-        """Ends that."""
-        self._stopped.set()
 
     def read(self) -> bool:
         """Takes over what has been written since the last time; says whether there was any."""
         analyses = self._read()
         if analyses is None:
             return False
-        complete = all(follower.complete for follower in self._followers)
-        self.shown.renew(analyses, followed=not complete)
+        self.shown.renew(analyses, followed=not self._complete)
         return True
+
+    @property
+    def _complete(self) -> bool:
+        return all(follower.complete for follower in self._followers)
 
     def _read(self) -> list[Analysis] | None:
         found = [follower.poll() for follower in self._followers]
@@ -65,7 +63,8 @@ class Following:
 
     def _run(self) -> None:
         wait = _SECONDS
-        while not self._stopped.wait(wait) and self.shown.followed:
+        while self.shown.followed:
+            time.sleep(wait)
             begun = time.monotonic()
             try:
                 self.read()

@@ -47,3 +47,9 @@ def header_buttons() -> list[Any]:
         html.Button(units, id="units", className="action", title=title),
         html.Button("?", id="open-help", className="action", title="Keys and gestures (?)"),
     ]
+
+
+def csv_button(table: str) -> Any:
+    """Saves the rows of a table that are shown."""
+    title = "Save the listed rows; memprof export --csv writes all"
+    return html.Button("CSV", className="action", title=title, **{"data-csv": table})

@@ -10,7 +10,7 @@ from memprof.analyze import Moment
 from memprof_dashboard.blocks import NOTE, STACK
 from memprof_dashboard.drawing import mode_buttons
 from memprof_dashboard.following import ticker
-from memprof_dashboard.keys import header_buttons, help_dialog
+from memprof_dashboard.keys import csv_button, header_buttons, help_dialog
 from memprof_dashboard.legend import events_text, legend
 from memprof_dashboard.levels import level_bars
 from memprof_dashboard.modules import module_map
@@ -19,7 +19,7 @@ from memprof_dashboard.notices import about, notices
 from memprof_dashboard.state import Shown
 from memprof_dashboard.subjects import Subject
 from memprof_dashboard.tensors import count_text, tensor_grid, tensor_rows
-from memprof_dashboard.theme import GRAPH_CONFIG
+from memprof_dashboard.theme import GRAPH_CONFIG, PICTURE_CONFIG
 from memprof_dashboard.views.navigation import navigation
 from memprof_dashboard.views.view import MOMENT
 
@@ -28,7 +28,6 @@ _TIMELINE_CONFIG = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
     "doubleClick": "reset",
 }
-_MAP_CONFIG = {**GRAPH_CONFIG, "displayModeBar": False}
 
 
 def page(shown: Shown) -> Any:
@@ -132,7 +131,7 @@ def _moment_card(subject: Subject, moment: Moment) -> Any:
         className="modules",
         responsive=True,
         figure=module_map(subject.device, moment),
-        config=_MAP_CONFIG,
+        config=PICTURE_CONFIG,
     )
     words = html.Div(headline(subject, moment), id="headline", className="headline")
     bars = html.Div([*category_bars(subject, moment), *level_bars(subject, moment)], id="bars")
@@ -155,6 +154,7 @@ def _tensors_card(moment: Moment) -> Any:
         html.Span(count_text(live, moment), id="count", className="quiet"),
         html.Span(className="spring"),
         html.Div(words, className="filter"),
+        csv_button("tensors"),
     ]
     grid = html.Div(tensor_grid(tensor_rows(live)), className="grid-box")
     return html.Section([html.Div(head, className="card-head"), grid], className="card tensors")

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from memprof.analyze import Analysis, DeviceAnalysis, Moment, StepRow, step_table
 from memprof.analyze.phases import end_ns
+from memprof.analyze.run_facts import RunFacts, run_facts
 from memprof.analyze.runs import trace_names
 from memprof.trace import Trace
 from memprof_dashboard.scale import Scale, scale_for
@@ -48,6 +49,11 @@ class Subject:
     def steps(self) -> list[StepRow]:
         """What each step came to."""
         return step_table(self.device)
+
+    @cached_property
+    def facts(self) -> RunFacts:
+        """What the trace says was run."""
+        return run_facts(self.trace)
 
     @property
     def scale(self) -> Scale:

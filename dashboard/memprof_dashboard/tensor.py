@@ -12,7 +12,7 @@ from memprof.palette import CATEGORY_COLORS
 from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.scale import format_clock, format_seconds, typed_array
 from memprof_dashboard.subjects import Subject
-from memprof_dashboard.theme import GRAPH_CONFIG, HOVER_FORMAT, MUTED, base_layout, label
+from memprof_dashboard.theme import HOVER_FORMAT, MUTED, PICTURE_CONFIG, base_layout, label
 from memprof_dashboard.timeline_parts import selection_line
 
 _MARGIN = 0.15  # of its life, shown to either side
@@ -45,7 +45,7 @@ def tensor_card(subject: Subject, life: Life, moment: Moment) -> list[Any]:
         className="life",
         responsive=True,
         figure=life_figure(subject, life, moment),
-        config={**GRAPH_CONFIG, "displayModeBar": False},
+        config=PICTURE_CONFIG,
     )
     facts = html.Dl([part for term, text in _facts(life) for part in _fact(term, text)])
     return [

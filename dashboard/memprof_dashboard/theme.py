@@ -45,6 +45,9 @@ GRAPH_CONFIG: Final[dict[str, Any]] = {
     "displaylogo": False,
     "showTips": False,
 }
+#: Of charts that are looked at and not zoomed: they can be saved as a picture.
+PICTURE_CONFIG: Final[dict[str, Any]] = {**GRAPH_CONFIG, "modeBarButtons": [["toImage"]]}
+
 
 #: What every table shares.
 GRID_OPTIONS: Final[dict[str, Any]] = {

@@ -46,7 +46,7 @@ LEVEL_TEXTS: Final = {
 }
 #: What the gaps are, for people.
 GAP_TEXTS: Final = {
-    "unseen": "seen by the allocator and by no recorder",
+    "unseen": "seen by the allocator alone: workspaces of cuBLAS and other libraries",
     "rounding": "rounding up to blocks of 512 B",
     "unsplit": "rests of blocks too small to split",
     "pending": "freed, waiting for another stream",
@@ -99,7 +99,7 @@ def waterfall(trace: Trace, device: str, moment: Moment) -> Waterfall:
     levels: dict[str, int | None] = dict.fromkeys(LEVELS)
     levels["requested"] = moment.requested_bytes
     if device.partition(":")[0] == "cpu":
-        levels["process"] = series(trace, "host/rss_bytes").at(moment.time_ns)
+        levels["process"] = series(trace, "host/rss_bytes").around(moment.time_ns)
     else:
         sampled = _Sampled(trace, device, uuid_of(trace, device), moment)
         levels |= sampled.levels(parts)

@@ -50,10 +50,12 @@ def checks(wanted: str) -> Iterator[Check]:
     Args:
         wanted: the recorder that the settings ask for.
     """
+    from memprof.record.nvml.diagnosis import diagnose_nvml
+
     yield Check("memprof", OK, memprof.__version__)
     yield Check("python", OK, f"{sys.version.split()[0]}, {sys.executable}")
     yield from _recording(wanted)
-    yield _nvml()
+    yield diagnose_nvml()
     yield _packages("nvtx", ("nvtx",), "phases are no ranges in Nsight Systems", "nvtx")
     yield _packages(
         "dashboard", _DASHBOARD, "memprof view has no pages", "'torch-memprof[dashboard]'"
@@ -78,17 +80,6 @@ def _recorder(wanted: str, *, native: bool) -> Check:
         return Check("recorder", BROKEN, f"native cannot be had, and {asked}")
     used = "native" if native and wanted != "dispatch" else "dispatch"
     return Check("recorder", OK, f"{used}, as {asked}" if used == wanted else used)
-
-
-def _nvml() -> Check:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        driver, count = pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlDeviceGetCount()
-    except Exception as error:  # whatever a driver's library comes up with
-        return Check("NVML", MISSING, f"{error}: what other processes use is not sampled")
-    return Check("NVML", OK, f"driver {driver}, devices: {count}")
 
 
 def _packages(name: str, packages: Iterable[str], without: str, install: str) -> Check:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from _pytest.outcomes import Failed
 
+from memprof.analyze.analysis import Analysis
 from memprof.analyze.span import Span
+from memprof.analyze.waterfall import waterfall
 from memprof.pytest_plugin.recording import Measurement
 from memprof.pytest_plugin.verdicts import Verdict, as_data
 
@@ -77,9 +79,20 @@ def figures_of(measurement: Measurement, *, absolute: bool) -> dict[str, dict[st
         if span.growth().peak.bytes or device == measurement.devices[0]
     }
     return {
-        device: _figures(span, span if absolute else span.growth())
+        device: {
+            **_figures(span, span if absolute else span.growth()),
+            "waterfall": _waterfall(measurement.analysis, device, span.peak.time_ns),
+        }
         for device, span in took_part.items()
     }
+
+
+def _waterfall(analysis: Analysis, device: str, time_ns: int) -> dict[str, Any] | None:
+    """From tensors to the driver at a moment; None of a device that child processes alone use."""
+    if device not in analysis.devices:
+        return None
+    moment = analysis.device(device).at_time(time_ns)
+    return waterfall(analysis.trace, device, moment).document()
 
 
 def _figures(span: Span, counted: Span) -> dict[str, Any]:
@@ -91,14 +104,3 @@ def _figures(span: Span, counted: Span) -> dict[str, Any]:
         "end_bytes": counted.end.bytes,
         "category_peaks": {name: peak.bytes for name, peak in counted.category_peaks.items()},
     }
-
-
-def text_of(verdicts: Sequence[Mapping[str, Any]], trace: str | None) -> str:
-    """Verdicts for people: each sentence, its largest tensors, and the command to go on with."""
-    lines: list[str] = []
-    for verdict in verdicts:
-        lines.append(verdict["sentence"])
-        lines += [f"    {line}" for line in verdict["largest"]]
-    if trace is not None:
-        lines.append(f"memprof report {trace}")
-    return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from typing import Any, Final
 
@@ -48,8 +49,7 @@ class CudaMemory:
         if not self._devices or time.monotonic() < self._blocks_due:
             return
         begun = time.monotonic()
-        snapshot = torch._C._cuda_memorySnapshot((0, 0, False))
-        for index, free in free_blocks(snapshot["segments"]).items():
+        for index, free in free_blocks(segments()).items():
             values = {
                 "graph_pools_free_bytes": free.graph_pools,
                 "fragmented_bytes": free.fragmented,
@@ -63,6 +63,15 @@ class CudaMemory:
         """Notes all of this moment, at any cost."""
         self._blocks_due = 0.0
         self.sample_with_blocks()
+
+
+def segments() -> list[dict[str, Any]]:
+    """Every segment with its blocks, and, where PyTorch can leave it out, no history."""
+    snapshot = torch.cuda.memory_snapshot
+    can_omit = "include_traces" in inspect.signature(snapshot).parameters
+    options = {"include_traces": False} if can_omit else {}
+    found: list[dict[str, Any]] = snapshot(**options)  # type: ignore[no-untyped-call]
+    return found
 
 
 def cuda_devices() -> dict[str, dict[str, Any]]:

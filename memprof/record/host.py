@@ -14,7 +14,8 @@ _STATM = "/proc/self/statm"
 _ROLLUP = "/proc/self/smaps_rollup"
 _GROUPS = Path("/sys/fs/cgroup")
 _LONGEST = 4096
-_SLOW_SECONDS: Final = 1.0
+SLOW_SECONDS: Final = 1.0
+_SHARE: Final = 0.01
 
 
 class HostMemory:
@@ -34,11 +35,16 @@ class HostMemory:
             self._note({"rss_bytes": pages * self._page}, "host")
 
     def sample_slowly(self) -> None:
-        """Notes, once a second, what costs more: the proportional set and the control group."""
-        if not self._available or time.monotonic() < self._due:
+        """Notes the proportional set and the control group: once a second, or as 1 % of the time.
+
+        To tell the former, the kernel looks at every page of the process.
+        """
+        begun = time.monotonic()
+        if not self._available or begun < self._due:
             return
-        self._due = time.monotonic() + _SLOW_SECONDS
         self._note(dict(self._measured()), "host")
+        ended = time.monotonic()
+        self._due = ended + max(SLOW_SECONDS, (ended - begun) / _SHARE)
 
     def _measured(self) -> Iterator[tuple[str, int]]:
         if (proportional := _proportional_bytes()) is not None:

@@ -45,7 +45,7 @@ class Case:
 
 def measure(quick: bool) -> Result:
     """Trains one step of each case, and holds the activations at their highest to the formula."""
-    shapes = [(1, 64), (2, 64), (2, 128)] if quick else [(1, 128), (2, 128), (4, 128), (4, 512)]
+    shapes = [(1, 64), (2, 64), (2, 128)] if quick else [(1, 128), (2, 128), (4, 128), (4, 256)]
     rows = list(over(shapes))
     return Result("Activations", rows, [NOTE])
 

@@ -103,7 +103,7 @@ def kept_for_backward(n: int) -> Iterator[Row]:
             output = model(input_ids=tokens, labels=tokens)
             output.loss.backward()
         yield Row(
-            f"(none of training: {kind} keeps for backward)",
+            f"beside it: what {kind} keeps for backward",
             re.sub(r" \([^)]*\)", "", estimate.formula),  # without the largest tensors
             estimate.bytes,
             highest(tracing, "activations"),
@@ -134,4 +134,4 @@ def computed() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(measure, threads=0)

@@ -63,7 +63,7 @@ def touched(model: MixtralForCausalLM, draws: int) -> Iterator[Row]:
         yield Row(
             "Active experts per token: 2"
             if tokens == 1
-            else f"(none of a step of {tokens} tokens)",
+            else f"beside it: a step of {tokens} tokens",
             f"8·(1 - (1 - 2/8)^{tokens}) = {touched_experts(8, 2, tokens):.3g} of 8 experts "
             "in each layer, and all else",
             read_bytes(spec, tokens),

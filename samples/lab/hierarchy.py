@@ -48,7 +48,7 @@ def here(memory: int) -> Iterator[Row]:
         held = max(row.bytes for row in tracing.peak().live().rows())
         assert held == nbytes
         yield Row(
-            "(this machine)",
+            "this machine",
             f"{level}: {held:,} B read again and again",
             None,
             rate / 1e9,
@@ -57,9 +57,12 @@ def here(memory: int) -> Iterator[Row]:
 
 
 def on_disk(nbytes: int) -> Row:
-    rate = disk_bandwidth(nbytes)
     told = f"disk: a file of {nbytes:,} B, past the system's cache"
-    return Row("(this machine)", told, None, rate / 1e9, unit="GB/s")
+    try:
+        rate = disk_bandwidth(nbytes)
+    except OSError as error:
+        return Row("this machine", f"{told}: {error.strerror}", None)
+    return Row("this machine", told, None, rate / 1e9, unit="GB/s")
 
 
 def of_an_h100(h100: Hardware) -> Iterator[Row]:
@@ -79,4 +82,4 @@ def threads(number: int | None) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(measure, threads=0)

@@ -36,7 +36,11 @@ def read_bandwidth(nbytes: int, read: int = 1 << 26) -> float:
 
 
 def disk_bandwidth(nbytes: int) -> float:
-    """Bytes a second from a file, past the cache of the system."""
+    """Bytes a second from a file in the working directory, past the cache of the system.
+
+    Raises:
+        OSError: if its file system cannot be read past the cache.
+    """
     block = mmap.mmap(-1, 8 << 20)  # aligned as direct reads must be
     with TemporaryDirectory(dir=Path.cwd()) as folder:
         path = Path(folder, "bytes")

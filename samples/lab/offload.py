@@ -38,7 +38,7 @@ def measure(quick: bool) -> Result:
     calls = len(after_calls(layers, "weights", ("prefill", "decode")))
     rows = [
         Row("GPU holds the active layer(s)", "weights of one layer", layer, resident(layers)),
-        Row("(none of finer pieces)", "the largest single matrix", module, resident(modules)),
+        Row("beside it: finer pieces", "the largest single matrix", module, resident(modules)),
         *(
             Row(
                 "Load layer by layer from CPU RAM",
@@ -104,13 +104,13 @@ def computed() -> Iterator[Row]:
     two = offload(model, 2, buffers=0)
     yield Row("2 of 80 layers, of 10–15 GB", f"2 × {layer:,} B", 2 * layer)
     yield Row(
-        "(none of embedding, head and norm)",
+        "beside it: embedding, head and norm",
         "what belongs to no layer",
         two.device_bytes - 2 * layer,
     )
     yield Row("remaining 78 layers = 130 GB", f"78 × {layer:,} B", two.host_bytes)
     yield Row(
-        "enables 70B on a 24 GB GPU: (none of its time)",
+        "beside it: its time for a token",
         f"80 × {layer:,} B / 64 GB/s of PCIe 5.0 x16, for every token",
         offload(model, 0).seconds(hardware("h100").host_link),
         unit="s",

@@ -54,7 +54,7 @@ def paged(served: Served) -> Iterator[Row]:
     page_bytes, full = PAGE * BYTES_PER_TOKEN, served.fullest
     now, wasted = estimate_paged(at_once(full.tokens), PAGE), expected_page_waste(PAGE)
     yield Row(
-        "(none: the pool)",
+        "beside it: the whole pool",
         f"({BLOCKS} blocks + {TRASH}) × {PAGE} tokens × {BYTES_PER_TOKEN:,} B",
         (BLOCKS + TRASH) * page_bytes,
         highest(served.tracing, "kv_cache"),

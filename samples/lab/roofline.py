@@ -112,15 +112,15 @@ def counted(config: LlamaConfig, call: Call) -> Iterator[Row]:
     blocks = (estimate.parameters or 0) - 2 * table - size * (2 * layers + 1)
     attended = 4 * layers * size * call.tokens * length
     yield Row(
-        f"(none of the FLOPs of {call.name})",
+        f"beside it: FLOPs of {call.name}",
         f"2 × {blocks:,} × {call.tokens} + 4·L·h × {call.tokens} × {length} + 2·V·h of the head",
         2 * blocks * call.tokens + attended + 2 * vocabulary * size,
         call.flops,
         unit="FLOP",
     )
     yield Row(
-        "reading all weights once" if call.name == "decode" else "(none of the bytes of prefill)",
-        f"every weight once, of the table {call.tokens} rows, and "
+        "reading all weights once" if call.name == "decode" else "beside it: bytes of prefill",
+        f"every weight once, of the table a row a token, and "
         f"{estimate.kv_cache_bytes_per_token:,} B × {length} cached tokens",
         bound.bytes_moved,
         call.bytes,
@@ -129,11 +129,11 @@ def counted(config: LlamaConfig, call: Call) -> Iterator[Row]:
 
 def on_the_roofline(calls: list[Call], peak: float, bandwidth: float) -> Iterator[Row]:
     ridge = peak / bandwidth
-    yield Row("(this machine)", "a large float32 matrix product", None, peak / 1e9, "GFLOP/s")
-    yield Row("(this machine)", "reading 256 MiB", None, bandwidth / 1e9, "GB/s")
+    yield Row("this machine", "a large float32 matrix product", None, peak / 1e9, "GFLOP/s")
+    yield Row("this machine", "reading 256 MiB", None, bandwidth / 1e9, "GB/s")
     for call in calls:
         kind = "memory" if call.intensity < ridge else "compute"
-        claim = "inference is almost always memory-bound" if kind == "memory" else "(none: prefill)"
+        claim = "inference is almost always memory-bound" if kind == "memory" else "beside it"
         least = max(call.flops / peak, call.bytes / bandwidth)
         yield Row(
             f"{claim}: {call.name} is {kind}-bound",
@@ -171,4 +171,4 @@ def computed() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(measure, threads=0)

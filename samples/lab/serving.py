@@ -84,16 +84,19 @@ def stream(number: int, longest: int, new: Sequence[int], prefix: int = 0) -> li
 def serve(requests: Sequence[Request], paging: ContinuousBatchingConfig) -> Served:
     """Serves all requests by continuous batching, and looks at the block tables in every call."""
     llama, calls = model(), list[Call]()
-    serving = llama.continuous_batching_context_manager(
-        generation_config=GREEDY, continuous_batching_config=paging
-    )
-    with memprof.trace() as tracing, watched(llama, calls), serving as manager:
-        for request in requests:
+    with memprof.trace() as tracing, watched(llama, calls):
+        manager = llama.init_continuous_batching(
+            generation_config=GREEDY, continuous_batching_config=paging
+        )
+        for request in requests:  # all of them wait when it starts
             manager.add_request(request.prompt, max_new_tokens=request.new)
+        manager.start()
         left = len(requests)
-        while left:
+        while left and manager.is_running():
             result = manager.get_result(timeout=1)
             left -= result is not None and result.is_finished()
+        manager.stop(block=True)
+        manager.destroy()
     return Served(tracing, calls)
 
 

@@ -17,9 +17,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import memprof
+from memprof.api import Tracing
 from memprof.estimate import RunSpec
 from memprof.estimate.speculation import accepted_tokens, speculation
-from samples.lab.recorded import highest
+from samples.lab.recorded import after_calls, highest
 from samples.lab.table import Result, Row, main
 from samples.lab.traffic import Traffic
 
@@ -44,51 +45,11 @@ def measure(quick: bool) -> Result:
     """Generates with and without a draft, and counts the weights that both read."""
     new = 24 if quick else 128
     target, draft = models()
-    weights = [memprof.estimate(config(n), RunSpec("decode")) for n in (DEPTH, DRAFT_DEPTH)]
     with memprof.trace() as tracing:
         both = generate(target, draft, new)
     alone = generate(target, None, new)
-    big, small, alpha = read_by_a_call(target), read_by_a_call(draft), acceptance(both.kept)
-    passes, guesses = both.passes, both.guesses
-    rows = [
-        Row(
-            "70B target and 1B draft: both are resident",
-            " + ".join(each.by_category["weights"].formula for each in weights),
-            sum(each.by_category["weights"].bytes for each in weights),
-            highest(tracing, "weights"),
-        ),
-        Row(
-            "Standard: each token loads all weights",
-            "every weight, of the table a row",
-            big,
-            alone.read / new,
-            within=0.001,
-        ),
-        Row(
-            "verifies all 4 in one forward pass",
-            f"1 + α + … + α^{GUESSES} tokens a pass at α = {alpha:.2f} seen",
-            accepted_tokens(alpha, GUESSES),
-            sum(both.kept) / len(both.kept),
-            unit="tokens",
-            within=None,
-        ),
-        Row(
-            "Memory per verified token: (target + draft) / 4",
-            f"({passes} passes × {big:,} B + {guesses} guesses × {small:,} B) / {new} tokens",
-            (passes * big + guesses * small) / new,
-            both.read / new,
-            within=0.001,
-        ),
-        Row(
-            "4x reduction in memory bandwidth requirement",
-            "bytes read for a token without a draft / with it",
-            big * new / (passes * big + guesses * small),
-            alone.read / both.read,
-            unit="x",
-            within=0.001,
-        ),
-        *computed(),
-    ]
+    calls = read_by_a_call(target), read_by_a_call(draft)
+    rows = [*resident(tracing, both), *read(both, alone, calls, new), *computed()]
     return Result("Speculative decoding", rows, [NOTE])
 
 
@@ -96,6 +57,62 @@ NOTE = (
     "(140 GB + 2 GB) / 4 takes every guess for right, the draft for read once instead of four "
     "times, and forgets the token that the target adds itself."
 )
+
+
+def resident(tracing: Tracing, both: Generated) -> Iterator[Row]:
+    """Weights, and the caches when the target has checked the last guesses."""
+    target, draft = (memprof.estimate(config(n), RunSpec("decode")) for n in (DEPTH, DRAFT_DEPTH))
+    weights = [each.by_category["weights"] for each in (target, draft)]
+    yield Row(
+        "70B target and 1B draft: both are resident",
+        " + ".join(each.formula for each in weights),
+        sum(each.bytes for each in weights),
+        highest(tracing, "weights"),
+    )
+    big, small = target.kv_cache_bytes_per_token, draft.kv_cache_bytes_per_token
+    yield Row(
+        "beside it: both have a KV cache",
+        f"{big:,} B × {both.cached[-1]} tokens + {small:,} B × {both.drafted} tokens",
+        big * both.cached[-1] + small * both.drafted,
+        after_calls(tracing, "kv_cache", ("prefill", "decode"))[-1],
+    )
+
+
+def read(both: Generated, alone: Generated, calls: tuple[int, int], new: int) -> Iterator[Row]:
+    """Bytes of weights for each new token, without and with a draft."""
+    big, small = calls
+    told = both.passes * big + both.guesses * small
+    yield Row(
+        "Standard: each token loads all weights",
+        "every weight, of the table a row",
+        big,
+        alone.read / new,
+        within=0.001,
+    )
+    alpha = acceptance(both.kept)
+    yield Row(
+        "verifies all 4 in one forward pass",
+        f"1 + α + … + α^{GUESSES} tokens a pass at α = {alpha:.2f} seen",
+        accepted_tokens(alpha, GUESSES),
+        sum(both.kept) / len(both.kept),
+        unit="tokens",
+        within=None,
+    )
+    yield Row(
+        "Memory per verified token: (target + draft) / 4",
+        f"({both.passes} passes × {big:,} B + {both.guesses} guesses × {small:,} B) / {new} tokens",
+        told / new,
+        both.read / new,
+        within=0.001,
+    )
+    yield Row(
+        "4x reduction in memory bandwidth requirement",
+        "bytes read for a token without a draft / with it",
+        big * new / told,
+        alone.read / both.read,
+        unit="x",
+        within=0.001,
+    )
 
 
 def models() -> tuple[LlamaForCausalLM, LlamaForCausalLM]:
@@ -119,37 +136,39 @@ class Generated:
     """What a generation came to.
 
     Attributes:
-        context: tokens in the target's cache before each of its passes.
+        cached: tokens in the target's cache after each of its passes, wrong guesses among them.
+        kept: tokens that each pass but the first has added: right guesses, and one more.
+        drafted: tokens in the draft's cache after its last call.
         guesses: calls of the draft.
         read: bytes of weights that operations read.
     """
 
-    context: list[int] = field(default_factory=list)
+    cached: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    drafted: int = 0
     guesses: int = 0
     read: int = 0
 
     @property
     def passes(self) -> int:
-        return len(self.context)
-
-    @property
-    def kept(self) -> list[int]:
-        """Tokens that each full pass has added: the guesses that were right, and one more."""
-        return [after - before for before, after in pairwise(self.context)][1:]
+        return len(self.cached)
 
 
 def generate(target: LlamaForCausalLM, draft: LlamaForCausalLM | None, new: int) -> Generated:
     """Generates greedily, and counts."""
-    found = Generated()
+    found, before = Generated(), list[int]()
 
-    def target_called(module: Any, args: Any, kwargs: Any) -> None:
-        found.context.append(kwargs["past_key_values"].get_seq_length())
+    def target_called(module: Any, args: Any, kwargs: Any, output: Any) -> None:
+        length = kwargs["past_key_values"].get_seq_length()
+        found.cached.append(length)
+        before.append(length - kwargs["input_ids"].shape[1])
 
-    def draft_called(module: Any, args: Any) -> None:
+    def draft_called(module: Any, args: Any, kwargs: Any, output: Any) -> None:
         found.guesses += 1
+        found.drafted = kwargs["past_key_values"].get_seq_length()
 
-    handles = [target.register_forward_pre_hook(target_called, with_kwargs=True)]
-    handles += [draft.register_forward_pre_hook(draft_called)] if draft else []
+    handles = [target.register_forward_hook(target_called, with_kwargs=True)]
+    handles += [draft.register_forward_hook(draft_called, with_kwargs=True)] if draft else []
     prompt = torch.randint(1, 512, (1, PROMPT), generator=torch.Generator().manual_seed(0))
     with Traffic([*target.parameters(), *(draft.parameters() if draft else ())]) as traffic:
         target.generate(
@@ -162,6 +181,7 @@ def generate(target: LlamaForCausalLM, draft: LlamaForCausalLM | None, new: int)
     for handle in handles:
         handle.remove()
     found.read = traffic.weights
+    found.kept = [after - begin for begin, after in pairwise(before)][1:]
     return found
 
 
@@ -184,7 +204,7 @@ def computed() -> Iterator[Row]:
     for alpha in (0.6, 0.8, 1.0):
         told = speculation(target=140 * 10**9, draft=2 * 10**9, proposals=GUESSES, acceptance=alpha)
         yield Row(
-            f"(none of α = {alpha})",
+            f"beside it: α = {alpha}",
             f"(140 + {GUESSES} × 2) GB / {told.tokens_per_round:.3g} tokens a pass",
             told.bytes_per_token,
         )

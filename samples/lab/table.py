@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -53,8 +54,9 @@ class Row:
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """The row as people read it."""
-        told = "computed" if self.measured is None else amount(self.measured, self.unit)
         expected = "–" if self.estimated is None else amount(self.estimated, self.unit)
+        missing = "–" if self.estimated is None else "computed"
+        told = missing if self.measured is None else amount(self.measured, self.unit)
         return self.claim, self.formula, expected, told, self._error()
 
     def _error(self) -> str:
@@ -82,12 +84,19 @@ def amount(value: float, unit: str) -> str:
     return f"{number} {unit}".strip()
 
 
-def main(measure: Callable[[bool], Result]) -> None:
-    """Runs a script of the lab: prints its table, or writes it as JSON."""
+def main(measure: Callable[[bool], Result], threads: int = 1) -> None:
+    """Runs a script of the lab: prints its table, or writes it as JSON.
+
+    Args:
+        measure: makes the table; told whether to be quick.
+        threads: of PyTorch's operators, 0 for as many as there are cores. Most models here are
+            too small for more than one.
+    """
     parser = argparse.ArgumentParser(description=measure.__doc__)
     parser.add_argument("--quick", action="store_true", help="a smaller run of a few seconds")
     parser.add_argument("--json", type=Path, help="write the table into this file instead")
     options = parser.parse_args()
+    torch.set_num_threads(threads or torch.get_num_threads())
     warnings.filterwarnings("ignore")  # of the libraries; memprof speaks on stderr
     logging.disable(logging.WARNING)
     result = measure(options.quick)

@@ -65,7 +65,7 @@ def of_rank(config: LlamaConfig, rank: int, seen: dict[str, int]) -> Iterator[Ro
     if rank == 0:
         columns, rows, whole = sizes(config)
         yield Row(
-            "(none of shards that are views, rank 0)",
+            "beside it: shards that are views, rank 0",
             f"{columns:,} B + {rows:,} B / {WORLD} + {whole:,} B",
             columns + rows // WORLD + whole,
             seen["weights as loaded"],

@@ -6,6 +6,7 @@ python -m samples.lab.training
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import bitsandbytes
 import torch
@@ -24,10 +25,10 @@ FULL = LlamaConfig(hidden_size=512, intermediate_size=1408, num_hidden_layers=8,
 #: Optimizers of torch.optim by their claim: class, options, dtype of the parameters.
 OF_TORCH = {
     "Adam stores two values per parameter; with FP32 8 bytes": ("Adam", {}, "float32"),
-    "(none of Adam whose state is as narrow as BF16 weights)": ("AdamW", {}, "bfloat16"),
-    "(none of SGD)": ("SGD", {}, "float32"),
-    "(none of SGD with momentum)": ("SGD", {"momentum": 0.9}, "float32"),
-    "(none of Adafactor: a row and a column of each matrix)": ("Adafactor", {}, "float32"),
+    "beside it: AdamW, its state as narrow as BF16 weights": ("AdamW", {}, "bfloat16"),
+    "beside it: SGD": ("SGD", {}, "float32"),
+    "beside it: SGD with momentum": ("SGD", {"momentum": 0.9}, "float32"),
+    "beside it: Adafactor, a row and a column of each matrix": ("Adafactor", {}, "float32"),
 }
 
 
@@ -66,8 +67,8 @@ def of_torch(config: LlamaConfig) -> Iterator[Row]:
     for claim, (name, options, dtype) in OF_TORCH.items():
         run = RunSpec(dtype=dtype, optimizer=name, optimizer_options=options)
         told = memprof.estimate(config, run).by_category["optimizer_state"]
-        kind = getattr(torch.optim, name)
-        tracing = train(config, getattr(torch, dtype), lambda p: kind(p, lr=1e-3, **options))  # noqa: B023
+        make = partial(getattr(torch.optim, name), lr=1e-3, **options)
+        tracing = train(config, getattr(torch, dtype), make)
         yield Row(claim, told.formula, told.bytes, highest(tracing, "optimizer_state"))
 
 
@@ -79,7 +80,7 @@ def eight_bits(config: LlamaConfig) -> Row:
     whole, small = sum(quantised), sum(sizes) - sum(quantised)
     scales = sum(-(-size // 256) for size in quantised)
     return Row(
-        "(none of 8-bit Adam)",
+        "beside it: 8-bit AdamW",
         f"2 × ({whole:,} × 1 B + {scales:,} scales × 4 B + 1,024 B table) + {small:,} × 8 B",
         2 * (whole + 4 * scales + 1024) + 8 * small,
         highest(tracing, "optimizer_state"),

@@ -19,7 +19,7 @@ DTYPES = {
     "float32": "FP32: 4 bytes per parameter",
     "float16": "FP16: 2 bytes",
     "bfloat16": "BF16: 2 bytes",
-    "float8_e4m3fn": "(none of FP8: 1 byte)",
+    "float8_e4m3fn": "beside it: FP8, 1 byte",
 }
 
 MODELS = {

@@ -57,4 +57,5 @@ def test_the_page_grows_with_the_file(
     page.reload()
     page.wait_for_function(_TOLD, arg=["#events", "3 events"])
     assert watch.faults == []
+    assert not Following([path]).shown.followed
     page.close()

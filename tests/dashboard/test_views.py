@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from memprof.analyze.diff import diff_document
 from memprof.trace import load
 from memprof.units import format_bytes
 from tests.dashboard.acts import choose, listed, open_view
-from tests.dashboard.browser import settle
+from tests.dashboard.browser import settle, wait_until_drawn
 from tests.dashboard.conftest import Open
 from tests.trace_builder import TraceBuilder
 
@@ -135,12 +136,27 @@ def test_amounts_are_read_in_gib_or_gb(open_page: Open, leaking: Path) -> None:
     peak = report_document(analyze(load(leaking)))["devices"]["cpu"]["peak"]["requested_bytes"]
     page = open_page(leaking)
     assert page.inner_text("#moment-bytes") == f"{peak / 1024:.2f} KiB"
-    for shown in (f"{peak / 1000:.2f} kB", f"{peak / 1024:.2f} KiB"):
-        page.click("#units")
-        page.wait_for_function(
-            "told => document.querySelector('#moment-bytes').innerText === told", arg=shown
-        )
-        settle(page)
+    try:
+        for shown in (f"{peak / 1000:.2f} kB", f"{peak / 1024:.2f} KiB"):
+            page.click("#units")
+            page.wait_for_function(
+                "told => document.querySelector('#moment-bytes')?.innerText === told", arg=shown
+            )
+            wait_until_drawn(page)
+    finally:
+        page.context.clear_cookies()
+
+
+def test_tables_are_saved_as_csv(open_page: Open, leaking: Path, tmp_path: Path) -> None:
+    steps = report_document(analyze(load(leaking)))["devices"]["cpu"]["steps"]
+    page = open_page(leaking, query="?view=steps")
+    with page.expect_download() as download:
+        page.click("[data-csv=steps]")
+    download.value.save_as(tmp_path / "steps.csv")
+    with (tmp_path / "steps.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["Step"] for row in rows] == [str(step["step"]) for step in steps]
+    assert [row["Peak"] for row in rows] == [str(step["peak_bytes"]) for step in steps]
 
 
 def test_two_runs_are_held_against_each_other(

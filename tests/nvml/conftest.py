@@ -75,7 +75,7 @@ class Recorded:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.remarks = {remark.code: remark.text for remark in trace.warnings}
+        self.remarks = {remark.code: remark.count for remark in trace.warnings}
 
     def values(self, name: str) -> list[int]:
         return series(self.trace, f"nvml/{name}").value.tolist()

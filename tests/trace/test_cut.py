@@ -48,6 +48,9 @@ def test_the_same_as_a_killed_program() -> None:
     found = cut(whole, now)
     assert same_tables(found, killed) == []
     assert not found.complete
+    known = len(killed.phases)
+    assert found.phases.end_ns[:known].tolist() == killed.phases.end_ns.tolist()
+    assert found.phases.begin_ns[:known].tolist() == killed.phases.begin_ns.tolist()
     names = [[CATEGORIES[c] for c in Analysis(t).attribution.category] for t in (found, killed)]
     assert names[0] == names[1] == ["weights", "temporary", "activations"]
     ends = [Analysis(trace).device("cpu").at_time(now) for trace in (found, killed)]

@@ -5,14 +5,13 @@ python -m tools.article
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 
 from samples.lab.table import Result
 from tools.article import held, machines, serving, speed
 from tools.article.claim import Claim, Verdict, block
-from tools.lab import DATA, ROOT, read
+from tools.lab import ROOT, known, read
 
 PAGE = ROOT / "docs" / "article.md"
 HEAD = """# The article, number by number
@@ -45,8 +44,7 @@ def all_claims() -> list[Claim]:
 
 def lab_results() -> dict[str, Result]:
     """What the last run of the lab found, by script."""
-    found = json.loads(DATA.read_text("utf-8"))["results"]
-    return {script: read(result) for script, result in found.items()}
+    return {script: read(result) for script, result in known().items()}
 
 
 def page(claims: list[Claim], results: Mapping[str, Result]) -> str:

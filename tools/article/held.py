@@ -121,7 +121,7 @@ def of_training() -> Claim:
             Evidence("training", "7B, 16-bit"),
             Evidence("training", "7B, 32-bit"),
             Evidence("training", "Adam stores"),
-            Evidence("training", "(none of Adam whose"),
+            Evidence("training", "beside it: AdamW"),
         ),
     )
 

@@ -28,7 +28,7 @@ def of_levels() -> list[Claim]:
             ),
             Verdict.WRONG,
             "The size is right; the bandwidth is more than twice what the SMs can load.",
-            (Evidence("hierarchy", "(this machine)"),),
+            (Evidence("hierarchy", "this machine"),),
         ),
         Claim(
             26,

@@ -122,8 +122,8 @@ def of_experts() -> list[Claim]:
             "True of what one token reads. 94 GB stay resident, since the next token chooses anew, "
             "and a batch of 8 reads most of them in every step.",
             (
-                Evidence("experts", "(none of a step of 8"),
-                Evidence("experts", "(none of a step of 16"),
+                Evidence("experts", "beside it: a step of 8"),
+                Evidence("experts", "beside it: a step of 16"),
             ),
         ),
     ]

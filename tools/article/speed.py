@@ -81,7 +81,7 @@ def claims() -> list[Claim]:
             "What decides is how many tokens a step has, whatever the model's size: prefill of "
             "a few hundred tokens is compute-bound, decoding of one is not, of a 1B model neither.",
             (
-                Evidence("roofline", "(none: prefill)"),
+                Evidence("roofline", "beside it: prefill is"),
                 Evidence("roofline", "inference is almost always memory-bound"),
             ),
         ),

@@ -19,6 +19,10 @@
     const now = modes.findIndex(button => button.getAttribute("aria-pressed") === "true");
     modes[(now + 1) % modes.length].click();
   };
+  // A spreadsheet must not take a name for a formula.
+  const plain = ({value}) => /^[=+@-]/.test(value) && isNaN(value) ? `'${value}` : value;
+  const saveTable = name => dash_ag_grid.getApi(name).exportDataAsCsv(
+    {fileName: `memprof-${name}.csv`, processCellCallback: plain});
   const keys = {
     p: () => press("go-to-peak"),
     ArrowLeft: () => press("previous"),
@@ -48,6 +52,7 @@
     if (event.target.id === "open-help") help(true);
     if (event.target.id === "close-help" || event.target.id === "help") help(false);
     if (event.target.id === "units") switchUnits();
+    if (event.target.dataset.csv) saveTable(event.target.dataset.csv);
   });
   document.addEventListener("dblclick", event => {
     const chip = event.target.closest(".chip");

@@ -63,7 +63,7 @@ class StaticPage:
 
     def _element(self, part: Any) -> str:
         kind = getattr(part, "id", None)
-        if isinstance(kind, dict) and kind.get("kind") == "jump":
+        if hasattr(part, "data-csv") or (isinstance(kind, dict) and kind.get("kind") == "jump"):
             return ""
         tag = {"button": "div"}.get(part._type.lower(), part._type.lower())
         opening = f"<{tag}{_attributes(part)}>"

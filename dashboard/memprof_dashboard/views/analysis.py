@@ -12,11 +12,10 @@ from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.comparison import comparison_table
 from memprof_dashboard.state import Shown
 from memprof_dashboard.subjects import Subject
-from memprof_dashboard.theme import GRAPH_CONFIG
+from memprof_dashboard.theme import PICTURE_CONFIG
 from memprof_dashboard.views.curve_figures import cache_figure, layers_figure
 from memprof_dashboard.views.view import View, card, jump
 
-_CONFIG = {**GRAPH_CONFIG, "displayModeBar": False}
 _NAMES = {"loss": "in the loss", "backward": "in the blocks' backward"}
 _NAMES |= {"optimizer": "in the optimizer's step"}
 
@@ -44,7 +43,9 @@ def _more(subject: Subject) -> Iterator[Any]:
 
 
 def _graph(name: str, figure: dict[str, Any]) -> Any:
-    return dcc.Graph(id=name, className="kept", responsive=True, figure=figure, config=_CONFIG)
+    return dcc.Graph(
+        id=name, className="kept", responsive=True, figure=figure, config=PICTURE_CONFIG
+    )
 
 
 def _candidates(subject: Subject, peaks: list[CandidatePeak]) -> Any:

@@ -13,12 +13,11 @@ from memprof.analyze.runs import trace_names
 from memprof.palette import CATEGORY_COLORS
 from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.state import Shown
-from memprof_dashboard.theme import GRAPH_CONFIG, GRID_OPTIONS, label
+from memprof_dashboard.theme import GRID_OPTIONS, PICTURE_CONFIG, label
 from memprof_dashboard.views.aligned import aligned_figure
 from memprof_dashboard.views.view import View, card, nothing
 
 _MOST_MODULES = 14
-_CONFIG = {**GRAPH_CONFIG, "displayModeBar": False}
 
 
 def panel(shown: Shown, number: int) -> Any:
@@ -40,7 +39,7 @@ def panel(shown: Shown, number: int) -> Any:
         className="overlay",
         responsive=True,
         figure=aligned_figure(devices, told),
-        config=_CONFIG,
+        config=PICTURE_CONFIG,
     )
     steps = card("Step by step", "each run's peak and what it leaves, by step", graph)
     return html.Div(

@@ -18,7 +18,7 @@ def panel(shown: Shown, number: int) -> Any:
     if not found:
         return nothing(
             "Nothing to find fault with",
-            "None of the rules found memory that this run holds without need.",
+            "No rule found memory that this run holds without need.",
         )
     most = found[0].bytes
     rows = [_row(shown, number, place, finding, most) for place, finding in enumerate(found, 1)]

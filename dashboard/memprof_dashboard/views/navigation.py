@@ -31,10 +31,15 @@ def _button(key: str, title: str, count: int, chosen: str) -> html.Button:
 def register(app: dash.Dash, shown: Shown) -> None:
     """Connects the buttons, and those in the views that lead to a moment."""
 
-    def show(key: str, tab: str) -> Any:
+    def show(key: str, tab: str, chosen: dict[str, int]) -> Any:
         number = shown.number(int(tab))
-        panel = next((view.panel(shown, number) for view in VIEWS if view.key == key), None)
-        return navigation(shown, number, key), panel, key != MOMENT
+        event = chosen["event"] if chosen["subject"] == number else None
+        return navigation(shown, number, key), _panel(shown, number, key, event), key != MOMENT
+
+    def move(chosen: dict[str, int], key: str) -> Any:
+        if not any(view.key == key and view.at for view in VIEWS):
+            return no_update
+        return _panel(shown, chosen["subject"], key, chosen["event"])
 
     def choose_step(rows: Any, tab: str) -> Any:
         return (shown.number(int(tab)), rows[0]["event"], None) if rows else no_update
@@ -42,8 +47,14 @@ def register(app: dash.Dash, shown: Shown) -> None:
     clicks = Input({"kind": "view", "key": ALL}, "n_clicks")
     view, tab = Input("view", "data"), Input("tab", "value")
     parts = [("navigation", "children"), ("panel", "children"), ("moment-view", "hidden")]
-    app.callback(*(Output(*part) for part in parts), view, tab)(show)
+    app.callback(*(Output(*part) for part in parts), view, tab, State("moment", "data"))(show)
     # Apart from each other: of two calls of one callback at once, the earlier answer is dropped.
+    app.callback(
+        Output("panel", "children", allow_duplicate=True),
+        Input("moment", "data"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )(move)
     app.callback(Output("view", "data"), clicks, prevent_initial_call=True)(_choose)
     app.callback(
         Output("view", "data", allow_duplicate=True),
@@ -68,6 +79,16 @@ def register(app: dash.Dash, shown: Shown) -> None:
         Input("jump", "data"),
         prevent_initial_call=True,
     )(_narrow)
+
+
+def _panel(shown: Shown, number: int, key: str, event: int | None) -> Any:
+    """What a view shows, at an event where it depends on one; None for the moment, always there."""
+    view = next((view for view in VIEWS if view.key == key), None)
+    if view is None:
+        return None
+    if view.at is not None and event is not None:
+        return view.at(shown, number, event)
+    return view.panel(shown, number)
 
 
 def _choose(_clicks: Any) -> Any:

@@ -10,13 +10,12 @@ from dash import dcc, html
 from memprof.analyze import DeviceAnalysis, Leak, StepRow
 from memprof.analyze.steps import odd_steps, typical_rise
 from memprof_dashboard.amounts import format_bytes
+from memprof_dashboard.keys import csv_button
 from memprof_dashboard.scale import format_seconds
 from memprof_dashboard.state import Shown
-from memprof_dashboard.theme import GRAPH_CONFIG, GRID_OPTIONS, SELECT_ROW
+from memprof_dashboard.theme import GRID_OPTIONS, PICTURE_CONFIG, SELECT_ROW
 from memprof_dashboard.views.overlay import kept_figure, overlay_figure
 from memprof_dashboard.views.view import View, card, jump, nothing
-
-_CONFIG = {**GRAPH_CONFIG, "displayModeBar": False}
 
 
 def panel(shown: Shown, number: int) -> Any:
@@ -34,12 +33,13 @@ def panel(shown: Shown, number: int) -> Any:
         className="overlay",
         responsive=True,
         figure=overlay_figure(subject, rows),
-        config=_CONFIG,
+        config=PICTURE_CONFIG,
     )
     table = html.Div(_grid(rows), className="grid-box")
     note = "begun at the same place; the odd ones, the highest and the first stand out"
     steps = card("Steps", _summary(rows), table)
     steps.className = "card steps"
+    steps.children[0].children += [html.Span(className="spring"), csv_button("steps")]
     return html.Div(
         [
             html.Div([steps, card("All steps overlaid", note, overlay)], className="pair wide"),
@@ -144,7 +144,11 @@ def _leaks(shown: Shown, number: int) -> Any:
     rows = [_leak(number, place, leak) for place, leak in enumerate(found[:12], 1)]
     more = [html.P(f"and {len(found) - 12} more lines", className="quiet")] if found[12:] else []
     chart = dcc.Graph(
-        id="kept", className="kept", responsive=True, figure=kept_figure(found), config=_CONFIG
+        id="kept",
+        className="kept",
+        responsive=True,
+        figure=kept_figure(found),
+        config=PICTURE_CONFIG,
     )
     sides = {"A step": "number", "Kept at last": "number"}
     heads = ("Made at", "A step", "Kept at last", "")

@@ -22,6 +22,7 @@ class View(NamedTuple):
         panel: makes it of what is open and the number of the chosen subject.
         things: how many things it has to tell, as far as they are counted.
         offered: whether its button is shown for what is open.
+        at: the same at an event, of a view that changes with the moment; else None.
         in_files: whether it makes sense where nobody can press anything.
     """
 
@@ -31,6 +32,7 @@ class View(NamedTuple):
     things: Callable[[Shown, int], int] = lambda _shown, _number: 0
     offered: Callable[[Shown, int], bool] = lambda _shown, _number: True
     in_files: bool = True
+    at: Callable[[Shown, int, int], Any] | None = None
 
 
 def jump(text: str, number: int, event: int, words: str = "") -> html.Button:

@@ -13,6 +13,7 @@ from memprof.estimate.catalog.models import model_names
 from memprof.estimate.estimate import RunEstimate, estimate
 from memprof.estimate.hardware import hardware
 from memprof.estimate.quantized import split_dtype
+from memprof.estimate.roofline import Roofline
 from memprof.palette import CATEGORY_COLORS
 from memprof.trace import Trace
 from memprof_dashboard.amounts import format_bytes
@@ -120,7 +121,30 @@ def _open(found: RunEstimate) -> Iterator[Any]:
 def _machines(found: RunEstimate) -> Any:
     rows = [_machine(found, key, verdict) for key, verdict in found.fits.items()]
     note = "the CUDA context, libraries and what the allocator leaves unused come on top"
-    return card("Where it fits", note, html.Div(rows, className="levels"))
+    speed = html.P(
+        "Tokens a second are the roofline's bound: the longer of moving all bytes and doing all "
+        "operations once. A trace notes no time of an operation; torch.profiler with "
+        "with_flops=True measures beside it how near a run comes.",
+        className="quiet note",
+    )
+    return card("Where it fits", note, html.Div(rows, className="levels"), speed)
+
+
+def _speed(line: Roofline | None) -> tuple[str, str]:
+    """The bound of a machine in words, and how it comes about."""
+    if line is None:
+        return "", ""
+    told = (
+        f"{line.intensity:,.0f} FLOP per byte, the ridge at {line.ridge:,.0f}: {line.bound} decides"
+    )
+    return f"≤ {_short(line.tokens_per_second)} tokens/s", told
+
+
+def _short(number: float) -> str:
+    factor, letter = next(
+        (pair for pair in ((1e6, " M"), (1e3, " k")) if number >= pair[0]), (1, "")
+    )
+    return f"{number / factor:.3g}{letter}"
 
 
 def _machine(found: RunEstimate, key: str, verdict: bool | None) -> Any:
@@ -131,6 +155,7 @@ def _machine(found: RunEstimate, key: str, verdict: bool | None) -> Any:
         False: ("does not fit", "no"),
         None: ("may fit: not all is known", "open"),
     }[verdict]
+    speed, told = _speed(found.rooflines.get(key))
     fill = html.Span(className=f"level-fill verdict-{kind}", style={"width": f"{100 * share:.1f}%"})
     return html.Div(
         [
@@ -138,6 +163,7 @@ def _machine(found: RunEstimate, key: str, verdict: bool | None) -> Any:
             html.Span(fill, className="bar-track"),
             html.Span(format_bytes(machine.holds), className="bar-bytes"),
             html.Span(word, className=f"verdict {kind}"),
+            html.Span(speed, className="quiet speed", title=told),
         ],
         className="level machine",
     )

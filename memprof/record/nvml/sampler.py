@@ -12,15 +12,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from memprof.record.host import SLOW_SECONDS
 from memprof.record.journal import OWN_THREADS, Journal
 from memprof.record.nvml.devices import Visible, all_devices, cuda_devices, visible_devices
-from memprof.record.nvml.library import DriverGoneError, Library, NvmlError
+from memprof.record.nvml.library import (
+    DeviceGoneError,
+    DriverGoneError,
+    Library,
+    NoAnswerError,
+    NvmlError,
+    RefusedError,
+)
 from memprof.record.nvml.readings import memory
 from memprof.record.nvml.watch import Watch
 
 INTERVAL_SECONDS: Final = 0.05
 LONGEST_SECONDS: Final = 5.0
-#: Sampling takes at most this part of the time.
+#: Asking the driver takes at most this part of the time.
 SHARE: Final = 0.02
 _PATIENCE_SECONDS: Final = 1.0
 _NO_DEVICE: Final = "the driver knows of no device"
@@ -55,7 +63,7 @@ class Sampler:
         self._cuda_uuids = cuda_uuids
         self._library: Library | None = None
         self._watches: list[Watch] = []
-        self._settled = False
+        self._settled = self._in_use = False
         self.turns = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{OWN_THREADS}sampler", daemon=True)
@@ -76,11 +84,8 @@ class Sampler:
     def _run(self) -> None:
         try:
             self._open()
-            while True:
-                begun = time.perf_counter()
-                self._sample()
-                if self._stopping.wait(pause(time.perf_counter() - begun)):
-                    break
+            while not self._stopping.wait(self._sample()):
+                pass
             self._sample()
             self._close()
         except Exception as error:
@@ -113,30 +118,32 @@ class Sampler:
             self._about(library, watch, f"cuda:{place}" if visible.ordered else None)
             for place, watch in enumerate(self._watches)
         ]
-        driver = library.ask("nvmlSystemGetDriverVersion")
+        driver = _or_none(lambda: library.ask("nvmlSystemGetDriverVersion"))
         self._journal.fact("nvml", {"available": True, "driver": driver, "devices": about})
 
     @staticmethod
     def _about(library: Library, watch: Watch, device: str | None) -> Mapping[str, Any]:
-        try:
-            total = memory(library, watch.device.handle)["total_bytes"]
-        except NvmlError:
-            total = None
+        total = _or_none(lambda: memory(library, watch.device.handle)["total_bytes"])
         uuid, name = watch.device.uuid, watch.device.name
         return {"uuid": uuid, "name": name, "total_bytes": total, "device": device}
 
-    def _sample(self) -> None:
+    def _sample(self) -> float:
+        """Samples once; returns the seconds until the next time."""
         self._host()
+        begun = time.perf_counter()
         if self._library is not None:
             self._sample_devices(self._library)
         self.turns += 1
+        if self._library is None:
+            return SLOW_SECONDS
+        return pause(time.perf_counter() - begun)
 
     def _sample_devices(self, library: Library) -> None:
         try:
             self._settle(library)
             for watch in self._watches:
                 if not watch.gone:
-                    watch.sample(self.turns, self._settled)
+                    watch.sample(self.turns, self._in_use)
         except DriverGoneError as error:
             self._library = None
             self._journal.warn("nvml.driver", f"the NVIDIA driver went away: {error}")
@@ -144,15 +151,27 @@ class Sampler:
     def _settle(self, library: Library) -> None:
         """Once CUDA is in use, its own word on its devices counts."""
         uuids = None if self._settled else self._cuda_uuids()
-        if uuids is not None:
-            self._settled = True
+        if uuids is None:
+            return
+        self._settled = True
+        try:
             self._watch(library, cuda_devices(library, uuids))
+            self._in_use = True
+        except (DeviceGoneError, RefusedError, NoAnswerError) as error:
+            self._journal.warn("nvml.devices", f"NVML does not know the devices of CUDA: {error}")
 
     def _close(self) -> None:
         if self._library is not None:
-            self._library.close()
+            _or_none(self._library.close)
+
+
+def _or_none(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except NvmlError:
+        return None
 
 
 def pause(cost_seconds: float, interval_seconds: float = INTERVAL_SECONDS) -> float:
-    """Seconds until the next sample, so that sampling takes no more than its `SHARE`."""
+    """Seconds until the next sample, so that sampling takes no more than `SHARE` of the time."""
     return min(max(interval_seconds, cost_seconds / SHARE - cost_seconds), LONGEST_SECONDS)

@@ -1,0 +1,92 @@
+"""The card, and what stands in for it in a rehearsal on the CPU, where it tells nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+Statistics = Mapping[str, int]
+STATISTICS = ("requested_bytes", "allocated_bytes", "active_bytes", "reserved_bytes")
+
+
+class Card:
+    """One CUDA device."""
+
+    device = torch.device("cuda", 0)
+
+    def statistics(self) -> Statistics | None:
+        """Current and highest bytes by PyTorch's own allocator."""
+        torch.cuda.synchronize()
+        told = torch.cuda.memory_stats()
+        levels = ((name, level) for name in STATISTICS for level in ("current", "peak"))
+        return {f"{name}.{level}": told[f"{name}.all.{level}"] for name, level in levels}
+
+    def forget(self) -> None:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+    def wait(self) -> None:
+        torch.cuda.synchronize()
+
+    @contextlib.contextmanager
+    def history(self, entries: list[Mapping[str, Any]]) -> Iterator[None]:
+        """Adds to `entries` whatever the allocator did meanwhile."""
+        memory = torch.cuda.memory
+        memory._record_memory_history(max_entries=5_000_000, context=None)
+        try:
+            yield
+        finally:
+            entries += memory._snapshot()["device_traces"][0]
+            memory._record_memory_history(enabled=None)
+
+
+class Rehearsal:
+    """The CPU: every program and every comparison runs, and no figure means anything."""
+
+    device = torch.device("cpu")
+
+    def statistics(self) -> Statistics | None:
+        return None
+
+    def forget(self) -> None:
+        pass
+
+    def wait(self) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def history(self, entries: list[Mapping[str, Any]]) -> Iterator[None]:
+        yield
+
+
+def machine(dry_run: bool) -> dict[str, Any]:
+    """What the figures were taken on."""
+    known = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": platform.platform(),
+        "processor_threads": torch.get_num_threads(),
+        "memprof_commit": _commit(),
+    }
+    if dry_run:
+        return {**known, "card": None}
+    properties = torch.cuda.get_device_properties(0)
+    return {
+        **known,
+        "card": properties.name,
+        "card_bytes": properties.total_memory,
+        "capability": list(torch.cuda.get_device_capability(0)),
+        "cuda": torch.version.cuda,
+    }
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return None

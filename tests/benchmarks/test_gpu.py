@@ -1,0 +1,123 @@
+"""What is to run on a card runs small on the CPU, and its comparisons find planted errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import distributed
+
+from benchmarks import gpu
+from benchmarks.card import claims, cost
+from benchmarks.card.check import compared_with_history, compared_with_statistics
+from benchmarks.card.formulas import FORMULAS
+from benchmarks.card.programs import PROGRAMS
+from benchmarks.card.sizes import CARD
+from memprof.analyze import Analysis
+from tests.trace_builder import TraceBuilder
+
+SCRIPT = Path(gpu.__file__)
+
+
+@pytest.fixture(autouse=True)
+def _no_group_is_left() -> Iterator[None]:
+    yield
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_is_rehearsed(name: str) -> None:
+    found = gpu.part(name, dry_run=True)
+    assert (found["error"] is not None) == (name == "out of memory")
+    assert found["peak"]["by_category"]["weights"] > 0
+    assert found["unattributed_share"] < 0.01
+    assert found["history"] is None, "no CUDA, no figure"
+    assert found["boundaries"] == []
+    assert found["waterfall_open_share"] is None
+    if name.startswith("generation"):
+        assert found["peak"]["by_category"]["kv_cache"] > 0
+    json.dumps(found)
+
+
+def test_costs_and_formulas_are_rehearsed() -> None:
+    found = gpu.part("cost", dry_run=True)
+    assert found["not_measured"] == {}
+    assert {cost.UNTRACED, cost.NATIVE} < set(found["ratios"])
+    assert set(gpu.part("formulas", dry_run=True)) == set(FORMULAS)
+    answers = gpu.part("claims", dry_run=True)
+    assert len(answers) == len(claims.CLAIMS)
+    assert all(answer["holds"] is None and answer["claim"] for answer in answers.values())
+
+
+def test_a_rehearsal_claims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "PARTS", ("claims",))
+    document = gpu.everything(dry_run=True)
+    assert document["dry_run"]
+    assert document["limits"] == []
+    assert document["machine"]["card"] is None
+    assert gpu.RESULTS not in gpu.default_output(document).absolute().parents
+    assert "failed" not in document["parts"]["claims"], "its process ran"
+
+
+def test_without_a_card_nothing_is_measured() -> None:
+    command = [sys.executable, str(SCRIPT)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 2
+    assert "there is no CUDA device here; --dry-run rehearses on the CPU" in done.stderr
+
+
+def test_a_part_that_fails_or_takes_too_long_costs_itself_alone() -> None:
+    assert "invalid choice" in gpu._run("nonsense", True, 60)["failed"]
+    assert gpu._run("claims", True, 0.5)["failed"] == "no time was left"
+
+
+def parts(**changed: Any) -> dict[str, Any]:
+    good = {"unattributed_share": 0.0, "waterfall_open_share": 0.0}
+    return {"cost": {"ratios": {cost.NATIVE: 1.0}}, **dict.fromkeys(PROGRAMS, good), **changed}
+
+
+def test_limits() -> None:
+    assert all(row["holds"] for row in gpu.limits(parts()))
+    bad = {"unattributed_share": 0.02, "waterfall_open_share": None}
+    rows = gpu.limits(parts(training=bad, cost={"failed": "x"}))
+    found = {row["what"]: row["holds"] for row in rows}
+    assert found["native recorder's step"] is None
+    assert found["training: unattributed"] is False
+    assert found["training: not explained"] is None
+
+
+def test_the_history_finds_what_is_missed_and_what_is_invented() -> None:
+    build = TraceBuilder()
+    for nbytes in (100, 100, 7):
+        build.alloc(nbytes, device="cuda:0")
+    build.alloc(5, device="cpu")
+    history = [{"action": "alloc", "size": size} for size in (100, 300)]
+    history.append({"action": "segment_alloc", "size": 2 << 20})
+    found = compared_with_history(build.trace(), "cuda:0", history)
+    assert (found["missed"], found["missed_bytes"], found["invented"]) == (1, 300, 2)
+    assert dict(found["invented_most"]) == {100: 1, 7: 1}
+
+
+def test_the_statistics_find_what_is_missed() -> None:
+    build = TraceBuilder()
+    build.alloc(1000, device="cuda:0")
+    told = {"requested_bytes.current": 1300, "allocated_bytes.current": 2048}
+    boundary = (build.now, {**told, "requested_bytes.peak": 1300})
+    rows = compared_with_statistics(Analysis(build.trace()), "cuda:0", [boundary])
+    assert rows[0]["error_bytes"] == -300
+
+
+def test_the_shapes_are_what_they_claim() -> None:
+    """Llama-3-8B keeps 131,072 bytes a token; the trained model has about 1e9 parameters."""
+    assert CARD.generating.kv_bytes_per_token == 131_072
+    shape = CARD.training
+    attention = 2 * shape.width * (shape.width + shape.kv_heads * shape.head_width)
+    block = attention + 3 * shape.width * shape.mlp + 2 * shape.width
+    total = shape.layers * block + 2 * shape.vocabulary * shape.width + shape.width
+    assert 0.9e9 < total < 1.2e9

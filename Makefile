@@ -1,17 +1,19 @@
-# make demo    train and generate with a small Llama, see both explained
-# make test    lint, types, import law and the whole test suite
-# make lint    ruff, mypy and import-linter only
-# make bench   the table behind the README's overhead figures
-# make test-gpu  put memprof to the test on a card, with the Python and packages found there
-# make readme  the README's outputs, made anew by the commands it names
-# make clean   remove the environment, the demo's files and all caches
+# make demo         train and generate with a small Llama, see both explained
+# make test         lint, types, import law and the whole test suite
+# make test-gpu     memprof put to the test on a card, with the Python and packages found there
+# make lint         ruff, mypy and import-linter only
+# make bench        the table behind the README's overhead figures
+# make lab          every system of the article, run: samples/RESULTS.md and docs/article.md
+# make readme       the README's outputs, made anew by the commands it names
+# make screenshots  the pictures of docs/images, taken anew
+# make clean        remove the environment, the demo's files and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: demo test lint bench test-gpu readme clean environment
+.PHONY: demo test test-gpu lint bench readme lab screenshots clean environment
 .DEFAULT_GOAL := demo
 
 demo: environment
@@ -36,6 +38,13 @@ test-gpu:
 
 readme: environment
 	@$(BIN)/python tools/readme.py
+
+lab: environment
+	@$(BIN)/python -m tools.lab
+	@$(BIN)/python -m tools.article
+
+screenshots: environment
+	@$(BIN)/python tools/screenshots.py
 
 clean:
 	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from memprof.analyze.compare import CategoryComparison
     from memprof.estimate import RunEstimate, RunSpec
     from memprof.estimate.estimate import Machines
+    from memprof.predict.options import PredictOptions
     from memprof.predict.world import World
     from memprof.record.session import Options, Session
 
@@ -90,6 +91,10 @@ def predict(
     force: bool = False,
     stack_bytes: int | str | None = None,
     without: Iterable[str] = (),
+    ranks: int | None = None,
+    rank: int = 0,
+    strategy: str = "",
+    changes: Iterable[str] = (),
 ) -> Predicting:
     """Predicts the memory of the code inside ``with memprof.predict(...)``, without the hardware.
 
@@ -103,16 +108,22 @@ def predict(
         force: overwrite `output` if it exists.
         stack_bytes: allocations of at least this size keep their Python stack.
         without: names of rules about the GPU's kernels that are to be left out.
+        ranks: size of the world that the code finds itself in; None for no distribution.
+        rank: the one of them that is predicted.
+        strategy: "fsdp2" shards models over all ranks where the code moves them to the GPU; ""
+            leaves that to the code.
+        changes: names of changes to make to the code, such as "checkpointing".
 
     Raises:
         UsageError: if there is no such device, GPU or rule.
     """
-    if device not in ("cuda", "cpu"):
-        raise UsageError(f"device {device!r} cannot be predicted: choose cuda or cpu")
+    from memprof.predict.options import PredictOptions
+
     config = read_config()
     kept = config.stack_bytes if stack_bytes is None else parse_bytes(stack_bytes)
     path = None if output is None else Path(output)
-    return Predicting(path, device, gpu, force, kept, frozenset(without))
+    options = PredictOptions(device, gpu, tuple(without), ranks, rank, strategy, tuple(changes))
+    return Predicting(path, force, kept, options)
 
 
 def _announce(text: str) -> None:
@@ -302,30 +313,23 @@ class Tracing:
 
 
 class Predicting(Tracing):
-    """One use of `predict()`: what runs between entering and leaving runs on fake tensors."""
+    """One use of `predict()`: what runs between entering and leaving runs on fake tensors.
+
+    Attributes:
+        options: how the code is predicted.
+    """
 
     def __init__(
-        self,
-        path: Path | None,
-        device: str,
-        gpu: str,
-        force: bool,
-        stack_bytes: int,
-        without: frozenset[str],
+        self, path: Path | None, force: bool, stack_bytes: int, options: PredictOptions
     ) -> None:
-        from memprof.predict.gpu import gpu_named
-        from memprof.predict.rules import check_names
-
         super().__init__(path, "fake", force, stack_bytes, "modules")
-        self.gpu = gpu_named(gpu)
-        self._target = self.gpu if device == "cuda" else None
-        self._without = check_names(without)
+        self.options = options
         self._world: World | None = None
 
     def __enter__(self) -> Predicting:
         from memprof.predict.world import World
 
-        world = World(self._target, self._without)
+        world = World(self.options)
         world.__enter__()
         try:
             super().__enter__()
@@ -351,7 +355,7 @@ class Predicting(Tracing):
     def _options(self) -> Options:
         from memprof.predict.world import about
 
-        return replace(super()._options(), about=about(self._target))
+        return replace(super()._options(), about=about(self.options.target))
 
 
 def _is_predicting() -> bool:

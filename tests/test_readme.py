@@ -40,15 +40,14 @@ def test_no_figure_is_typed_by_hand() -> None:
 
 def test_python_is_python_and_uses_what_there_is() -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert blocks
-    for block in blocks:
-        used = [
-            node.attr
-            for node in ast.walk(ast.parse(block))
-            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "memprof"
-        ]
-        assert used
-        assert set(used) <= set(memprof.__all__)
+    used = {
+        node.attr
+        for block in blocks
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "memprof"
+    }
+    assert used
+    assert used <= set(memprof.__all__)
 
 
 def test_settings_are_settings(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import memprof
+from memprof.analyze import analyze
 from memprof.errors import AlreadyTracingError, OutputExistsError, TraceFileError, UsageError
 
 
@@ -107,6 +108,26 @@ def test_the_users_exception_travels_on_without_our_frames() -> None:
     own = str(Path(memprof.__file__).parent) + os.sep
     assert not [frame for frame in frames if frame.filename.startswith(own)]
     assert any("RuntimeError" in remark.text for remark in traced.trace.warnings)
+
+
+@pytest.mark.parametrize("recorder", ["native", "dispatch"])
+@pytest.mark.parametrize("path", [None, "t.json"])
+def test_a_trace_can_be_read_while_it_is_recorded(
+    recorder: str, path: str | None, tmp_path: Path
+) -> None:
+    file = None if path is None else tmp_path / path
+    with memprof.trace(file, recorder=recorder) as traced:
+        layer = torch.nn.Linear(100, 100)
+        so_far = traced.so_far()
+        more = torch.empty(5000)
+        later = traced.so_far()
+    assert so_far.complete
+    assert layer.weight.nbytes in so_far.allocations.nbytes
+    assert more.nbytes not in so_far.allocations.nbytes
+    assert more.nbytes in later.allocations.nbytes
+    assert len(traced.trace.allocations) >= len(later.allocations) > len(so_far.allocations)
+    weights = traced.analysis.device("cpu").end.by_category["weights"]
+    assert analyze(so_far).device("cpu").end.by_category["weights"] == weights
 
 
 def test_a_tag_outranks_what_memprof_concludes() -> None:

@@ -1,4 +1,4 @@
-"""Fills README.md with what its commands print, so that no figure in it is typed by hand.
+"""Fills README.md and pages of docs/ with what their commands print: no figure is typed by hand.
 
 make readme
 
@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/estimates.md")
 PLACE = re.compile(
     r"(<!-- output of: (?P<command>[^\n]+) -->\n)(?P<output>.*?)(<!-- end of output -->\n)",
     re.DOTALL,
@@ -25,9 +26,10 @@ PLACE = re.compile(
 
 
 def main() -> int:
-    readme = ROOT / "README.md"
     run("python tools/demo.py")
-    readme.write_text(PLACE.sub(filled, readme.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(PLACE.sub(filled, path.read_text("utf-8")), "utf-8")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -102,14 +103,14 @@ def _steps(trace: Trace) -> list[Bar]:
 
 
 def _phases(trace: Trace) -> list[Bar]:
+    escaped = cache(escape)
     bars = []
     for span in phase_spans(trace):
-        leaf = span.name.rpartition(SEPARATOR)[2]
         if span.depth < ROWS:
+            leaf = span.name.rpartition(SEPARATOR)[2]
             color = _SHADES.get(leaf, _OTHER)
-            bars.append(
-                Bar(span.begin, span.end, span.depth + 1, escape(leaf), escape(span.name), color)
-            )
+            names = escaped(leaf), escaped(span.name)
+            bars.append(Bar(span.begin, span.end, span.depth + 1, *names, color))
     return bars
 
 

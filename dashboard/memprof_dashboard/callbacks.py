@@ -5,8 +5,10 @@ from __future__ import annotations
 import dash
 from dash import ALL, Input, Output, State
 
+from memprof_dashboard import drawing, opened
 from memprof_dashboard.actions import Actions
 from memprof_dashboard.state import Shown
+from memprof_dashboard.views import navigation, what_if
 
 _MOMENT = State("moment", "data")
 _WINDOW = State("window", "data")
@@ -19,10 +21,17 @@ def register(app: dash.Dash, shown: Shown) -> None:
     _moment(app, actions)
     _timeline(app, actions)
     _filter(app, actions)
+    for part in (navigation, drawing, opened, what_if):
+        part.register(app, shown)
     app.callback(
         Output("address", "search"),
         Input("moment", "data"),
         Input("window", "data"),
+        Input("hidden", "data"),
+        Input("view", "data"),
+        Input("filter", "value"),
+        Input("mode", "data"),
+        Input("tensor", "data"),
         prevent_initial_call=True,
     )(actions.write)
 
@@ -35,8 +44,11 @@ def _moment(app: dash.Dash, actions: Actions) -> None:
         Input("go-to-peak", "n_clicks"),
         Input("previous", "n_clicks"),
         Input("next", "n_clicks"),
+        Input("previous-step", "n_clicks"),
+        Input("next-step", "n_clicks"),
         Input("tab", "value"),
         Input("address", "search"),
+        Input("jump", "data"),
         _MOMENT,
         _WINDOW,
     )(actions.choose)
@@ -64,6 +76,7 @@ def _timeline(app: dash.Dash, actions: Actions) -> None:
         Output("window", "data"),
         Output("whole", "disabled"),
         Input("timeline", "relayoutData"),
+        Input("blocks", "relayoutData"),
         Input("whole", "n_clicks"),
         Input("moment", "data"),
         _WINDOW,
@@ -75,18 +88,23 @@ def _timeline(app: dash.Dash, actions: Actions) -> None:
         Output("events", "children", allow_duplicate=True),
         Output("window", "data", allow_duplicate=True),
         Output("whole", "disabled", allow_duplicate=True),
+        Output("hidden", "data", allow_duplicate=True),
+        Output("legend", "children", allow_duplicate=True),
+        Output("filter", "value", allow_duplicate=True),
         Input("address", "search"),
         _MOMENT,
         _WINDOW,
         _HIDDEN,
+        State("filter", "value"),
         prevent_initial_call="initial_duplicate",
-    )(actions.open_window)
+    )(actions.restore)
     app.callback(
         Output("hidden", "data"),
         Output("timeline", "figure", allow_duplicate=True),
         Output("legend", "children"),
         Output("events", "children", allow_duplicate=True),
         Input({"kind": "layer", "key": ALL}, "n_clicks"),
+        Input("alone", "data"),
         _MOMENT,
         _WINDOW,
         _HIDDEN,
@@ -97,7 +115,6 @@ def _timeline(app: dash.Dash, actions: Actions) -> None:
         Output("legend", "children", allow_duplicate=True),
         Output("hidden", "data", allow_duplicate=True),
         Output("events", "children", allow_duplicate=True),
-        Output("comparison", "children"),
         Output("about", "children"),
         Output("window", "data", allow_duplicate=True),
         Output("whole", "disabled", allow_duplicate=True),

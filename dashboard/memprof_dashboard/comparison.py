@@ -8,7 +8,7 @@ from dash import html
 
 from memprof.analyze.compare import CategoryComparison, compare
 from memprof.palette import CATEGORY_COLORS
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.subjects import Subject
 from memprof_dashboard.theme import label
 

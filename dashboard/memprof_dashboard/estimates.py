@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from memprof.analyze import Moment, step_table
+from memprof.analyze import Moment
 from memprof.analyze.compare import estimate_at_peak
 from memprof.trace.document import Ints
 from memprof_dashboard.overlays import INK_LINE, Overlay
@@ -15,12 +15,12 @@ from memprof_dashboard.subjects import Subject
 from memprof_dashboard.theme import STACK, label
 
 #: Steps whose peak is estimated at most; of more, evenly chosen ones.
-_MOST_STEPS = 32
+_MOST_STEPS = 16
 
 
 def estimated(subject: Subject, moment: Moment) -> dict[str, int]:
     """The categories that have an estimate at a moment, and its bytes."""
-    found = estimate_at_peak(subject.analysis, moment)
+    found = estimate_at_peak(subject.analysis, moment, subject.facts)
     return {name: each.bytes for name, each in found.items() if each.bytes is not None}
 
 
@@ -61,7 +61,7 @@ def estimate_line(subject: Subject) -> ExpectedLine | None:
 
 def _peaks(subject: Subject) -> list[tuple[int, Moment]]:
     """Where each step begins, and its highest moment; the trace's own where there are no steps."""
-    steps = step_table(subject.device)
+    steps = subject.steps
     if not steps:
         return [(subject.window_ns[0], subject.peak)] if len(subject.device.total) else []
     begins = subject.trace.steps.begin_ns

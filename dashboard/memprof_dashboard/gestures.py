@@ -51,6 +51,15 @@ def neighbour(subject: Subject, event: int, direction: int) -> int:
     return int(events[place]) if 0 <= place < len(events) else event
 
 
+def neighbour_step(subject: Subject, event: int, direction: int) -> int:
+    """The highest moment of the next (`direction` 1) or previous (-1) step; else the same."""
+    time_ns = int(subject.trace.events.time_ns[event]) if event >= 0 else subject.trace.begin_ns
+    place = int(np.searchsorted(subject.trace.steps.begin_ns, time_ns, side="right")) - 1
+    rows = subject.steps
+    wanted = place + direction
+    return rows[wanted].peak_event if 0 <= wanted < len(rows) else event
+
+
 def zoomed_to(relayout: Mapping[str, Any] | None) -> Window | None:
     """The window that the chart was zoomed to; None where it was not."""
     known = relayout or {}

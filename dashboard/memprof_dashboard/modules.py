@@ -8,7 +8,7 @@ from typing import Any
 
 from memprof.analyze import DeviceAnalysis, ModuleRow, Moment, module_table
 from memprof.palette import CATEGORY_COLORS
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.theme import base_layout, label
 
 MOST_TILES = 250

@@ -8,7 +8,7 @@ from dash import html
 
 from memprof.analyze import Moment
 from memprof.palette import CATEGORY_COLORS
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.estimates import estimated
 from memprof_dashboard.scale import format_clock, format_seconds
 from memprof_dashboard.subjects import Subject

@@ -7,13 +7,16 @@ from typing import Any
 from dash import html
 
 from memprof.analyze.phases import end_ns
+from memprof.analyze.runs import trace_names
 from memprof.trace import Trace
 from memprof.trace.document import Remark
 from memprof_dashboard.scale import format_seconds
 from memprof_dashboard.state import Shown
-from memprof_dashboard.subjects import trace_name
 
 _UNFOLDED = 2
+_LIVE = html.Div(
+    [html.B("Still running: "), "the page grows as the trace does."], className="notice live"
+)
 
 
 def about(trace: Trace) -> list[Any]:
@@ -31,13 +34,14 @@ def about(trace: Trace) -> list[Any]:
 def notices(shown: Shown) -> list[Any]:
     """A banner for each trace that ends early, and the recorder's warnings, folded if many."""
     traces = [analysis.trace for analysis in shown.analyses]
-    names = [f"{trace_name(trace)}: " if len(traces) > 1 else "" for trace in traces]
+    names = [f"{name}: " if len(traces) > 1 else "" for name in trace_names(traces)]
     told = list(zip(names, traces, strict=True))
     cut = [_cut_short(name, trace) for name, trace in told if not trace.complete]
+    cut = [_LIVE] if shown.followed else cut
     warned = [_warning(name, remark) for name, trace in told for remark in trace.warnings]
     if len(warned) > _UNFOLDED:
         warned = [html.Details([html.Summary(f"{len(warned)} warnings"), *warned])]
-    return [html.Div([*cut, *warned], className="notices")] if cut or warned else []
+    return [*cut, *warned]
 
 
 def _warning(name: str, remark: Remark) -> Any:

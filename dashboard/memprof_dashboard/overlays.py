@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from memprof.analyze.driver import uuid_of
+from memprof.analyze.samples import series
 from memprof.trace.document import Ints
 from memprof_dashboard.subjects import Subject
 from memprof_dashboard.theme import HOVER_FORMAT
@@ -16,7 +18,8 @@ from memprof_dashboard.theme import HOVER_FORMAT
 INK_LINE = "#010203"
 _MOST_POINTS = 1_000
 RESERVED, ALLOCATED, RESIDENT = "reserved", "allocated", "resident set (RSS)"
-_COLORS = {RESERVED: "#d4621a", ALLOCATED: "#8b6bd1", RESIDENT: "#d4621a"}
+USED = "in use on the device (NVML)"
+_COLORS = {RESERVED: "#d4621a", ALLOCATED: "#8b6bd1", RESIDENT: "#d4621a", USED: "#c2409a"}
 
 
 @dataclass(frozen=True)
@@ -74,20 +77,17 @@ class Overlay:
 
 def sampled_lines(subject: Subject) -> list[Overlay]:
     """What was measured from outside while the trace ran."""
-    series = {
+    known = {
         f"{subject.name}/reserved_bytes": RESERVED,
         f"{subject.name}/allocated_bytes": ALLOCATED,
+        f"nvml/{uuid_of(subject.trace, subject.name)}/used_bytes": USED,
     }
     if subject.name == "cpu":
-        series["host/rss_bytes"] = RESIDENT
-    found = [_sampled(subject, text, name) for text, name in series.items()]
-    return [line for line in found if line is not None and line.highest]
+        known["host/rss_bytes"] = RESIDENT
+    found = [_sampled(subject, text, name) for text, name in known.items()]
+    return [line for line in found if line.highest]
 
 
-def _sampled(subject: Subject, series: str, name: str) -> Overlay | None:
-    trace = subject.trace
-    if series not in trace.strings:
-        return None
-    chosen = np.flatnonzero(trace.samples.series == trace.strings.index(series))
-    order = chosen[np.argsort(trace.samples.time_ns[chosen], kind="stable")]
-    return Overlay(name, trace.samples.time_ns[order], trace.samples.value[order], _COLORS[name])
+def _sampled(subject: Subject, name: str, told: str) -> Overlay:
+    found = series(subject.trace, name)
+    return Overlay(told, found.time_ns, found.value, _COLORS[told])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+from memprof_dashboard.amounts import unit_scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,11 @@ class Scale:
 
 def scale_for(nbytes: int) -> Scale:
     """The unit in which the largest value of an axis has one to four digits before the point."""
+    step, names = unit_scale()
     power = 0
-    while nbytes >= 1024 ** (power + 1) and power < len(_UNITS) - 1:
+    while nbytes >= step ** (power + 1) and power < len(names) - 1:
         power += 1
-    return Scale(_UNITS[power], 1024**power)
+    return Scale(names[power], step**power)
 
 
 def typed_array(values: npt.NDArray[Any]) -> dict[str, str]:

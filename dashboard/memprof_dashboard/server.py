@@ -20,7 +20,9 @@ from memprof.analyze import analyze
 from memprof.errors import UsageError
 from memprof.trace import load
 from memprof_dashboard.app import create_app
+from memprof_dashboard.following import Following
 from memprof_dashboard.guard import LOCAL, Guard
+from memprof_dashboard.state import Shown
 
 FIRST_PORT = 8050
 _TRIES = 20
@@ -34,6 +36,7 @@ def serve(
     port: int | None = None,
     open_browser: bool | None = None,
     token: bool = True,
+    follow: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Opens traces in a browser; returns when interrupted.
@@ -44,6 +47,7 @@ def serve(
         port: the port; where it is taken, the next free one. None begins at 8050.
         open_browser: None opens one only where a person sits at this machine's terminal.
         token: whether a visitor has to show the token of the printed address.
+        follow: whether to go on reading while the files grow.
         ready: is told the address once it answers; without it the address is printed.
 
     Raises:
@@ -56,13 +60,18 @@ def serve(
     if not token and host not in LOCAL:
         raise UsageError(f"without a token only this machine may connect: leave out host {host!r}")
     secret = secrets.token_urlsafe(24) if token else None
-    server = _server([Path(path) for path in paths], host, port, secret)
+    files = [Path(path) for path in paths]
+    following = Following(files) if follow else None
+    shown = following.shown if following else Shown([analyze(load(path)) for path in files])
+    server = _server(shown, host, port, secret)
     address = _address(host, int(server.effective_port), secret)
     if host not in LOCAL:
         _say("Other machines can reach this address, and what passes is not encrypted.")
     (ready or _announce)(address)
     if open_browser or (open_browser is None and wants_browser(os.environ)):
         threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+    if following:
+        following.start()
     with contextlib.closing(server):
         server.run()
 
@@ -98,8 +107,8 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise UsageError(f"cannot listen on {host!r}: it is not an address of this machine")
 
 
-def _server(paths: Sequence[Path], host: str, port: int | None, secret: str | None) -> Any:
-    app = create_app([analyze(load(path)) for path in paths])
+def _server(shown: Shown, host: str, port: int | None, secret: str | None) -> Any:
+    app = create_app(shown)
     guarded = Guard(
         app.server,
         token=secret,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-from memprof.analyze import Analysis, DeviceAnalysis, Moment
+from memprof.analyze import Analysis, DeviceAnalysis, Moment, StepRow, step_table
 from memprof.analyze.phases import end_ns
+from memprof.analyze.run_facts import RunFacts, run_facts
+from memprof.analyze.runs import trace_names
 from memprof.trace import Trace
 from memprof_dashboard.scale import Scale, scale_for
 
@@ -21,11 +22,13 @@ class Subject:
         label: what its tab says.
         analysis: of the trace.
         name: of the device.
+        number: of its tab.
     """
 
     label: str
     analysis: Analysis
     name: str
+    number: int = 0
 
     @property
     def trace(self) -> Trace:
@@ -43,6 +46,16 @@ class Subject:
         return self.device.peak
 
     @cached_property
+    def steps(self) -> list[StepRow]:
+        """What each step came to."""
+        return step_table(self.device)
+
+    @cached_property
+    def facts(self) -> RunFacts:
+        """What the trace says was run."""
+        return run_facts(self.trace)
+
+    @property
     def scale(self) -> Scale:
         """The unit of the timeline's axis."""
         return scale_for(self.peak.requested_bytes)
@@ -65,16 +78,11 @@ class Subject:
 
 def subjects_of(analyses: Sequence[Analysis]) -> tuple[Subject, ...]:
     """Lists the devices of all traces, the fullest first within each trace."""
-    found = []
-    for analysis in analyses:
-        prefix = f"{trace_name(analysis.trace)} · " if len(analyses) > 1 else ""
+    found: list[Subject] = []
+    names = trace_names([analysis.trace for analysis in analyses])
+    for analysis, told in zip(analyses, names, strict=True):
+        prefix = f"{told} · " if len(analyses) > 1 else ""
         held = {name: analysis.device(name).peak.requested_bytes for name in analysis.devices}
         for name in sorted(analysis.devices, key=lambda name: -held[name]):
-            found.append(Subject(prefix + name, analysis, name))
+            found.append(Subject(prefix + name, analysis, name, len(found)))
     return tuple(found)
-
-
-def trace_name(trace: Trace) -> str:
-    """What tells a trace from others opened with it: its rank, else its file's name."""
-    rank = trace.header.get("rank")
-    return Path(trace.source).name if rank is None else f"rank {rank}"

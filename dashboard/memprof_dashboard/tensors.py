@@ -7,9 +7,9 @@ from typing import Any
 import dash_ag_grid as dag
 
 from memprof.analyze import LiveSet, LiveTensor, Moment
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.scale import format_seconds
-from memprof_dashboard.theme import label
+from memprof_dashboard.theme import GRID_OPTIONS, SELECT_ROW, label
 
 #: Rows sent to the browser at most, the largest first.
 ROWS = 1_000
@@ -37,15 +37,7 @@ def tensor_grid(rows: list[dict[str, Any]]) -> dag.AgGrid:
         rowData=rows,
         columnDefs=_COLUMNS,
         defaultColDef={"sortable": True, "filter": True, "resizable": True, "cellDataType": False},
-        dashGridOptions={
-            "theme": {"function": "themeQuartz"},
-            "rowHeight": 28,
-            "headerHeight": 32,
-            "animateRows": False,
-            "tooltipShowDelay": 300,
-            "enableCellTextSelection": True,
-            "suppressColumnVirtualisation": True,
-        },
+        dashGridOptions={**GRID_OPTIONS, "rowSelection": SELECT_ROW},
         getRowId="params.data.allocation",
         className="grid",
         style={"height": "100%", "width": "100%"},

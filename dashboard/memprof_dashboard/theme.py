@@ -32,6 +32,9 @@ MUTED: Final = "#6e7781"
 ACCENT: Final = "#d4351c"
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
+#: Lines that stand for no category: steps, places, devices.
+SERIES: Final = ("#d4351c", "#3b7dd8", "#1f9e89", "#c77d0a", "#8b6bd1", "#7d8794")
+
 #: Five digits that matter: what is not 0 does not read as 0.
 HOVER_FORMAT: Final = ",.5~g"
 
@@ -42,6 +45,22 @@ GRAPH_CONFIG: Final[dict[str, Any]] = {
     "displaylogo": False,
     "showTips": False,
 }
+#: Of charts that are looked at and not zoomed: they can be saved as a picture.
+PICTURE_CONFIG: Final[dict[str, Any]] = {**GRAPH_CONFIG, "modeBarButtons": [["toImage"]]}
+
+
+#: What every table shares.
+GRID_OPTIONS: Final[dict[str, Any]] = {
+    "theme": {"function": "themeQuartz"},
+    "rowHeight": 28,
+    "headerHeight": 32,
+    "animateRows": False,
+    "tooltipShowDelay": 300,
+    "enableCellTextSelection": True,
+    "suppressColumnVirtualisation": True,
+}
+
+SELECT_ROW: Final = {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True}
 
 
 def label(category: str) -> str:

@@ -12,19 +12,20 @@ from dash import Patch
 from memprof.analyze import Moment, Timeline
 from memprof.trace import CATEGORIES
 from memprof.trace.document import Ints
-from memprof.units import format_bytes
+from memprof_dashboard.amounts import format_bytes
 from memprof_dashboard.bands import Bands, band_trace
 from memprof_dashboard.estimates import ExpectedLine, estimate_line
 from memprof_dashboard.overlays import Overlay, sampled_lines
 from memprof_dashboard.scale import typed_array
 from memprof_dashboard.subjects import Subject
-from memprof_dashboard.theme import ACCENT, MUTED, STACK, base_layout
+from memprof_dashboard.theme import MUTED, STACK, base_layout
 from memprof_dashboard.timeline_parts import (
     area,
     axes,
     bars,
     merged,
     nested,
+    selection_line,
     step_lines,
     total_line,
 )
@@ -72,9 +73,8 @@ class TimelineFigure:
         lines = {line.name for line in self.lines} & set(hidden)
         return frozenset([*lines, *(expected if apart else ())])
 
-    def figure(self, timeline: Timeline, moment: Moment) -> dict[str, Any]:
+    def figure(self, timeline: Timeline, moment: Moment, hidden: Collection[str]) -> dict[str, Any]:
         """A window with the chosen moment marked."""
-        hidden = self.hidden_at_first
         traces = zip(self._frames(), self._data(timeline, hidden), strict=True)
         data = [merged(frame, nested(points)) for frame, points in traces]
         return {"data": data, "layout": self._layout(timeline, moment, hidden)}
@@ -112,7 +112,7 @@ class TimelineFigure:
             seen = category not in hidden
             data.append({"x": seconds, "y": scale.typed(held), "visible": seen})
         events = timeline.event.astype(np.int32)
-        seen_total = self._seen_total(timeline.by_category, hidden)
+        seen_total = self.seen_total(timeline.by_category, hidden)
         data.append({"x": seconds, "y": scale.typed(seen_total), "customdata": typed_array(events)})
         begin, end = int(timeline.time_ns[0]), int(timeline.time_ns[-1])
         undrawn = self.undrawn(hidden)
@@ -123,7 +123,8 @@ class TimelineFigure:
         span = float(timeline.seconds[0]), float(timeline.seconds[-1])
         return [*data, band_trace(self.bands.within(*span), span)]
 
-    def _seen_total(self, by_category: Ints, hidden: Collection[str]) -> Ints:
+    def seen_total(self, by_category: Ints, hidden: Collection[str]) -> Ints:
+        """Bytes of what is not hidden, of an array with a row for each category."""
         rows = [CATEGORIES.index(category) for category in self._seen(hidden)]
         total: Ints = by_category[rows].sum(axis=0)
         return total
@@ -149,12 +150,7 @@ class TimelineFigure:
         )
 
     def _shapes(self, timeline: Timeline, moment: Moment) -> list[dict[str, Any]]:
-        return [self._selection(moment), *step_lines(self.subject.trace, timeline)]
-
-    def _selection(self, moment: Moment) -> dict[str, Any]:
-        at = {"x0": moment.seconds, "x1": moment.seconds, "y0": 0, "y1": 1}
-        line = {"color": ACCENT, "width": 1.5}
-        return {"type": "line", "name": "chosen", "xref": "x", "yref": "paper", **at, "line": line}
+        return [selection_line(moment), *step_lines(self.subject.trace, timeline)]
 
     def _top(self, hidden: Collection[str]) -> float:
         """Where the axis of bytes ends: above everything that is to be seen."""
@@ -171,7 +167,7 @@ class TimelineFigure:
         if len(self._seen(hidden)) == len(self.categories):
             return peak.seconds, peak.requested_bytes
         whole = self.sample(*self.subject.window_ns, hidden)
-        seen = self._seen_total(whole.by_category, hidden)
+        seen = self.seen_total(whole.by_category, hidden)
         place = int(np.argmax(seen))
         return float(whole.seconds[place]), int(seen[place])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memprof.analyze import Timeline
+from memprof.analyze import Moment, Timeline
 from memprof.palette import CATEGORY_COLORS
 from memprof.trace import Trace
-from memprof_dashboard.theme import HOVER_FORMAT, MUTED, label
+from memprof_dashboard.theme import ACCENT, HOVER_FORMAT, MUTED, label
 
 _STEP_LINES = 24
 _BAND_SHARE = 0.056  # of the picture's height, for each row of bars
@@ -93,6 +93,13 @@ def axes(span: Sequence[float], top: float, unit: str, rows: int) -> dict[str, A
             "showgrid": False,
         },
     }
+
+
+def selection_line(moment: Moment) -> dict[str, Any]:
+    """The line at the chosen moment."""
+    at = {"x0": moment.seconds, "x1": moment.seconds, "y0": 0, "y1": 1}
+    line = {"color": ACCENT, "width": 1.5}
+    return {"type": "line", "name": "chosen", "xref": "x", "yref": "paper", **at, "line": line}
 
 
 def step_lines(trace: Trace, timeline: Timeline) -> list[dict[str, Any]]:

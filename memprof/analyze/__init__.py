@@ -4,6 +4,7 @@ from memprof.analyze.analysis import Analysis, analyze
 from memprof.analyze.device import DeviceAnalysis, WorkspacePeak
 from memprof.analyze.diff import Change, DeviceDiff, diff
 from memprof.analyze.groups import TensorGroup, grouped_top
+from memprof.analyze.leaks import Leak, leaks
 from memprof.analyze.levels import CategoryPeak
 from memprof.analyze.live import LiveSet, LiveTensor
 from memprof.analyze.modules import ModuleRow, module_table
@@ -20,6 +21,7 @@ __all__ = [
     "Change",
     "DeviceAnalysis",
     "DeviceDiff",
+    "Leak",
     "LiveSet",
     "LiveTensor",
     "ModuleRow",
@@ -32,6 +34,7 @@ __all__ = [
     "analyze",
     "diff",
     "grouped_top",
+    "leaks",
     "module_table",
     "phase_spans",
     "report_document",

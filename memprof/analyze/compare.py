@@ -61,18 +61,31 @@ def compare(analysis: Analysis) -> list[CategoryComparison]:
     ]
 
 
-def estimate_at_peak(analysis: Analysis, moment: Moment) -> dict[str, Estimate]:
+def estimate_at_peak(
+    analysis: Analysis, moment: Moment, facts: RunFacts | None = None
+) -> dict[str, Estimate]:
     """What analysis says each category needs at one moment of the run.
+
+    Args:
+        analysis: of the trace.
+        moment: of one of its devices.
+        facts: what the trace says was run, for whoever asks of many moments; else it is read.
 
     Returns:
         An estimate for every category; its bytes are None where the moment leaves them open.
     """
-    instant = Instant(analysis, run_facts(analysis.trace), moment)
+    instant = Instant(analysis, facts or run_facts(analysis.trace), moment)
     return {category: instant.estimate(category) for category in CATEGORIES}
 
 
-def compare_document(analysis: Analysis) -> dict[str, Any]:
-    """The comparison as plain data: what ``memprof compare --json`` prints."""
+def compare_document(analysis: Analysis, predicted: Analysis | None = None) -> dict[str, Any]:
+    """The comparison as plain data: what ``memprof compare --json`` prints.
+
+    Args:
+        analysis: the measured run.
+        predicted: the same run predicted; with it every row has `predicted_bytes` and the error
+            of the prediction, None for a device that it does not have.
+    """
     trace = analysis.trace
     known = trace.header.get("devices", {})
     devices: dict[str, Any] = {
@@ -81,6 +94,9 @@ def compare_document(analysis: Analysis) -> dict[str, Any]:
     }
     for row in compare(analysis):
         devices[row.device]["categories"][row.category] = _row_document(row)
+    if predicted is not None:
+        for name, device in devices.items():
+            _add_prediction(device["categories"], name, predicted)
     return {
         "schema": 1,
         "trace": trace_document(trace),
@@ -91,6 +107,20 @@ def compare_document(analysis: Analysis) -> dict[str, Any]:
         ],
         "devices": devices,
     }
+
+
+def _add_prediction(
+    categories: dict[str, dict[str, Any]], device: str, predicted: Analysis
+) -> None:
+    facts = run_facts(predicted.trace)
+    for category, row in categories.items():
+        expected = None
+        if device in predicted.devices:
+            expected = _measured(predicted.device(device), facts, category).bytes
+        error = None if expected is None else row["measured_bytes"] - expected
+        row["predicted_bytes"] = expected
+        row["prediction_error_bytes"] = error
+        row["prediction_error_percent"] = _percent(error, row["measured_bytes"])
 
 
 def _comparison(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from memprof.analyze.live import LiveSet, live_set
 from memprof.analyze.phases import phase_at, phase_of_event, phase_path, seconds, step_at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Moment:
     """The state of a device right after one event.
 
@@ -43,6 +44,10 @@ class Moment:
 
     def live(self) -> LiveSet:
         """The allocations that make up `requested_bytes`, largest first."""
+        return self._live
+
+    @cached_property
+    def _live(self) -> LiveSet:
         return live_set(self.levels, self.event, self.time_ns)
 
 

@@ -72,12 +72,21 @@ def phase_spans(trace: Trace) -> list[PhaseSpan]:
     """Lists all phases in the order of their numbers, which is that of their beginning."""
     phases, last = trace.phases, end_ns(trace)
     ends = np.where(phases.end_ns < 0, last, phases.end_ns)
+    known: dict[tuple[int, int], tuple[str, int]] = {}
     spans = []
-    for number in range(1, len(phases)):
-        begin, end = (seconds(trace, int(t[number])) for t in (phases.begin_ns, ends))
-        depth = len(_ancestry(trace, number)) - 1
-        spans.append(PhaseSpan(phase_path(trace, number), begin, end, depth, number))
-    return spans
+    rows = zip(
+        phases.name.tolist(),
+        phases.parent.tolist(),
+        ((phases.begin_ns - trace.begin_ns) / 1e9).tolist(),
+        ((ends - trace.begin_ns) / 1e9).tolist(),
+        strict=True,
+    )
+    for number, (name, parent, begin, end) in enumerate(rows):
+        if (name, parent) not in known:  # phases of one name in one phase are many
+            known[name, parent] = phase_path(trace, number), len(_ancestry(trace, number)) - 1
+        path, depth = known[name, parent]
+        spans.append(PhaseSpan(path, begin, end, depth, number))
+    return spans[1:]
 
 
 def seconds(trace: Trace, time_ns: int) -> float:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from memprof.analyze.device import DeviceAnalysis
 from memprof.analyze.phases import end_ns, phase_of_event, phase_path, seconds
+from memprof.trace.document import Ints
+
+_FEWEST = 3
+_APART_SHARE = 0.02
+_APART_TIMES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +27,8 @@ class StepRow:
         peak_bytes: the most bytes held in it, what it began with included.
         peak_event: the first event after which they were held; -1 before every event.
         peak_phase: path of the phase at that event.
-        end_bytes: bytes held when it ended.
+        begin_bytes, end_bytes: bytes held when it began and when it ended.
+        births: number of allocations made in it.
     """
 
     step: int
@@ -29,7 +37,29 @@ class StepRow:
     peak_bytes: int
     peak_event: int
     peak_phase: str
+    begin_bytes: int
     end_bytes: int
+    births: int
+
+    @property
+    def rise(self) -> int:
+        """By how much its peak lies above the level with which it began."""
+        return self.peak_bytes - self.begin_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StepCurve:
+    """What a device held over one step.
+
+    Attributes:
+        step: its number.
+        seconds: since the step began.
+        total: bytes at each.
+    """
+
+    step: int
+    seconds: npt.NDArray[np.float64]
+    total: Ints
 
 
 def step_table(device: DeviceAnalysis) -> list[StepRow]:
@@ -56,8 +86,43 @@ def _step_row(
         peak_bytes=_held(device, highest),
         peak_event=event,
         peak_phase=phase_path(trace, phase_of_event(trace, event)),
+        begin_bytes=_held(device, bounds[0] - 1),
         end_bytes=_held(device, bounds[1] - 1),
+        births=int((device.levels.delta[bounds[0] : bounds[1]] > 0).sum()),
     )
+
+
+def odd_steps(rows: Sequence[StepRow]) -> list[StepRow]:
+    """Steps that rise higher or less high than the others do, the farthest from them first.
+
+    A step is held against the median rise, so that a level that creeps up makes no step odd. It
+    is odd where it is farther away than 2 % of that and than four times the median distance.
+    """
+    if len(rows) < _FEWEST:
+        return []
+    rises = np.array([row.rise for row in rows])
+    away = np.abs(rises - typical_rise(rows))
+    apart = max(_APART_SHARE * typical_rise(rows), _APART_TIMES * float(np.median(away)))
+    order = np.argsort(-away, kind="stable")
+    return [rows[place] for place in order.tolist() if away[place] > apart]
+
+
+def typical_rise(rows: Sequence[StepRow]) -> int:
+    """The median of the steps' rises; the higher of the two in the middle."""
+    return sorted(row.rise for row in rows)[len(rows) // 2]
+
+
+def step_curves(
+    device: DeviceAnalysis, rows: Sequence[StepRow], buckets: int = 120
+) -> list[StepCurve]:
+    """What the device held over each of some steps, each peak kept."""
+    begin = device.levels.trace.begin_ns
+    curves = []
+    for row in rows:
+        first, last = (begin + round(at * 1e9) for at in (row.begin, row.end))
+        line = device.downsample(first, max(first + 1, last - 1), buckets)
+        curves.append(StepCurve(row.step, line.seconds - row.begin, line.total))
+    return curves
 
 
 def _highest(device: DeviceAnalysis, first: int, last: int) -> int:

@@ -12,6 +12,7 @@ from memprof.cli.compare import compare
 from memprof.cli.diff import diff
 from memprof.cli.doctor import doctor
 from memprof.cli.estimate import estimate
+from memprof.cli.export import export
 from memprof.cli.info import info
 from memprof.cli.predict import predict
 from memprof.cli.replay import replay
@@ -29,6 +30,7 @@ VERBS = (
     "replay",
     "info",
     "view",
+    "export",
     "doctor",
 )
 
@@ -70,6 +72,7 @@ app.command(context_settings={"allow_interspersed_args": False})(predict)
 app.command()(replay)
 app.command()(info)
 app.command()(view)
+app.command()(export)
 app.command()(doctor)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from memprof.cli.options import AsJson, Color, Debug, Force, Output, Quiet
 from memprof.cli.output import Destination, emit
+from memprof.cli.run_options import run_of
 from memprof.errors import UsageError
-
-if TYPE_CHECKING:
-    from memprof.estimate import RunSpec, Serving
 
 Model = Annotated[
     str,
@@ -21,6 +19,16 @@ Model = Annotated[
     ),
 ]
 _WITH_OPTIMIZER = "With it, mode is train unless told."
+
+
+_SWEPT = ("batch", "seq", "tp", "dp", "pp", "cp", "ep", "zero", "lora", "dtype", "checkpointing")
+_TOLD = (
+    *("mode", "batch", "seq", "dtype", "autocast", "kv_dtype", "kv_cache", "kv_block", "expanded"),
+    *("optimizer", "optimizer_impl", "master_weights", "checkpointing", "attention"),
+    *("lora", "lora_targets"),
+    *("requests", "longest", "draft", "proposals", "acceptance", "resident"),
+    *("tp", "sp", "dp", "zero", "pp", "cp", "ep", "device", "loss"),
+)
 
 
 def estimate(
@@ -41,6 +49,9 @@ def estimate(
     master_weights: Annotated[bool, typer.Option(help="A float32 copy of the weights.")] = False,
     checkpointing: Annotated[str, typer.Option(help="none, selective or full.")] = "none",
     attention: Annotated[str, typer.Option(help="sdpa or eager.")] = "",
+    lora_targets: Annotated[
+        str, typer.Option(help="Ends of the names of the layers that have one.")
+    ] = "q_proj,v_proj",
     lora: Annotated[int, typer.Option(help="Rank of adapters; the model is frozen.")] = 0,
     requests: Annotated[
         str, typer.Option(help="Served ones, as prompt+new: 512+128,64+300,…")
@@ -100,75 +111,6 @@ def estimate(
     emit(document, text, destination)
 
 
-_SWEPT = ("batch", "seq", "tp", "dp", "pp", "cp", "ep", "zero", "lora", "dtype", "checkpointing")
-_TOLD = (
-    *("mode", "batch", "seq", "dtype", "autocast", "kv_dtype", "kv_cache", "kv_block", "expanded"),
-    *("optimizer", "optimizer_impl", "master_weights", "checkpointing", "attention", "lora"),
-    *("requests", "longest", "draft", "proposals", "acceptance", "resident"),
-    *("tp", "sp", "dp", "zero", "pp", "cp", "ep", "device", "loss"),
-)
-
-
-def run_of(told: dict[str, Any]) -> RunSpec:
-    """The run that the command line describes.
-
-    Raises:
-        UsageError: if it cannot be.
-    """
-    from memprof.estimate import (
-        CacheOptions,
-        Drafting,
-        Lora,
-        Offloading,
-        Parallelism,
-        RunSpec,
-    )
-    from memprof.estimate.quantized import split_dtype
-
-    training = told["optimizer"] or told["lora"] or told["checkpointing"] != "none" or told["zero"]
-    mode: Any = told["mode"] or ("train" if training else "decode")
-    if told["seq"] < 1:
-        raise UsageError(f"--seq is {told['seq']}: it must be at least 1")
-    decode = mode == "decode"
-    dtype, form = split_dtype(told["dtype"])
-    return RunSpec(
-        mode=mode,
-        batch=told["batch"],
-        tokens=1 if decode else told["seq"],
-        context=told["seq"] - 1 if decode else 0,
-        dtype=dtype,
-        quantization=form,
-        autocast=told["autocast"],
-        optimizer=told["optimizer"],
-        optimizer_options=_implementation(told["optimizer_impl"]),
-        master_weights=told["master_weights"],
-        checkpointing=told["checkpointing"],
-        attention=told["attention"],
-        device=told["device"],
-        loss=told["loss"],
-        cache=CacheOptions(
-            told["kv_cache"], told["kv_dtype"], told["kv_block"], expanded=told["expanded"]
-        ),
-        lora=Lora(told["lora"]) if told["lora"] else None,
-        serving=_serving(told["requests"], told["longest"]),
-        drafting=(
-            Drafting(told["draft"], told["proposals"], told["acceptance"])
-            if told["draft"]
-            else None
-        ),
-        offloading=None if told["resident"] is None else Offloading(told["resident"]),
-        parallel=Parallelism(
-            dp=told["dp"],
-            zero=told["zero"],
-            tp=told["tp"],
-            sequence=told["sp"],
-            pp=told["pp"],
-            cp=told["cp"],
-            ep=told["ep"],
-        ),
-    )
-
-
 def largest_of(
     model: str, told: dict[str, Any], what: str, gpu: list[str] | None
 ) -> dict[str, int | str | None]:
@@ -189,26 +131,3 @@ def largest_of(
         machine.key: largest_run(model, run, machine, "batch" if what == "batch" else "seq")
         for machine in chosen
     }
-
-
-def _serving(text: str, longest: int) -> Serving | None:
-    from memprof.estimate import Request, Serving
-
-    if not text:
-        return None
-    pairs = [each.strip().split("+") for each in text.split(",")]
-    if not all(len(pair) == 2 and all(part.isdigit() for part in pair) for pair in pairs):
-        raise UsageError(f"--requests {text!r}: write them like --requests 512+128,64+300")
-    return Serving(tuple(Request(int(prompt), int(new)) for prompt, new in pairs), longest)
-
-
-def _implementation(name: str) -> dict[str, bool]:
-    known = {
-        "": {},
-        "foreach": {"foreach": True},
-        "fused": {"fused": True},
-        "for-loop": {"foreach": False},
-    }
-    if name not in known:
-        raise UsageError(f"--optimizer-impl {name!r}: choose foreach, fused or for-loop")
-    return known[name]

@@ -15,6 +15,7 @@ from memprof.cli.output import Destination, emit, refuse_existing
 from memprof.cli.program import Program
 from memprof.cli.run import Arguments, Module, Target, show_error
 from memprof.cli.trailing import trailing_options
+from memprof.errors import MemprofError, UsageError
 
 if TYPE_CHECKING:
     from memprof.api import Predicting
@@ -27,8 +28,37 @@ GpuName = Annotated[
     typer.Option("--gpu", metavar="NAME", help="The GPU to predict for.  [default: h100]"),
 ]
 Device = Annotated[
-    str,
-    typer.Option("--device", metavar="cuda|cpu", help="cpu: the program finds no GPU at all."),
+    str, typer.Option("--device", metavar="cuda|cpu", help="cpu: the program finds no GPU at all.")
+]
+Ranks = Annotated[int | None, typer.Option("--ranks", metavar="N", help="As one of N processes.")]
+Rank = Annotated[int, typer.Option("--rank", metavar="N", help="Which of them.")]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy", metavar="fsdp2", help="Shard the model of a program that does not itself."
+    ),
+]
+Search = Annotated[
+    str | None,
+    typer.Option("--search", metavar="ARG=A..B", help="Find the largest --ARG with which it fits."),
+]
+WhatIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--what-if",
+        metavar="fused|checkpointing|8bit|bf16",
+        help="Predict with this change; may be given several times.",
+    ),
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="RULE", help="Leave out a rule about the GPU's kernels."),
+]
+Changes = Annotated[
+    bool,
+    typer.Option(
+        "--changes/--no-changes", help="Look for changes that make it fit where it does not."
+    ),
 ]
 TraceOutput = Annotated[
     Path | None,
@@ -42,6 +72,13 @@ def predict(
     module: Module = False,
     gpu: GpuName = None,
     device: Device = "cuda",
+    ranks: Ranks = None,
+    rank: Rank = 0,
+    strategy: Strategy = None,
+    search: Search = None,
+    what_if: WhatIf = None,
+    without: Without = None,
+    changes: Changes = True,
     output: TraceOutput = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -51,39 +88,70 @@ def predict(
 ) -> int:
     """Predict what a program would need on a GPU, without the GPU.
 
-    The program runs on fake tensors: no weights are made, no checkpoint is read, and what it
-    prints goes to stderr. --gpu and --json may also stand after the program; what else stands
-    there is the program's own. Ends with 3 if it does not fit on the GPU that --gpu names.
+    The program runs on fake tensors: no weights are made, no checkpoint is read or written, and
+    what it prints goes to stderr. --gpu, --ranks, --strategy, --search and --json may also stand
+    after the program; what else stands there, and all after --, is the program's own. Ends with 3
+    if the program does not fit on the GPU that --gpu names.
     """
     del debug
-    own, given = trailing_options(arguments or (), {"--gpu": gpu is None}, {"--json": not as_json})
-    gpu, as_json = gpu or own.get("--gpu"), as_json or "--json" in own
+    valued = {"--gpu": gpu, "--ranks": ranks, "--strategy": strategy, "--search": search}
+    own, given = trailing_options(
+        arguments or (),
+        {name: value is None for name, value in valued.items()},
+        {"--json": not as_json},
+    )
+    wanted = {name: own.get(name, value) for name, value in valued.items()}
+    destination = Destination(as_json or "--json" in own, quiet=quiet, color=color)
+    destination.color_mode()
+
+    from memprof.predict.answer.search import parse_range
+    from memprof.predict.options import PredictOptions
+
+    options = PredictOptions(
+        device=device,
+        gpu=str(wanted["--gpu"] or DEFAULT_GPU),
+        without=tuple(without or ()),
+        ranks=_number(wanted["--ranks"]),
+        rank=rank,
+        strategy=str(wanted["--strategy"] or ""),
+        changes=tuple(what_if or ()),
+    )
+    searched = None if wanted["--search"] is None else parse_range(str(wanted["--search"]))
+    line = (*(["-m"] if module else []), program, *given)
     started = Program(program, tuple(given), module)
-    started.prepare()
     shown = output or Path(f"memprof-predicted-{started.name}-{os.getpid()}.json")
     refuse_existing(shown, force)
-    prediction = _prediction(shown.absolute(), gpu or DEFAULT_GPU, device, force)
+    prediction = _prediction(shown.absolute(), options, force)
+    started.prepare()
     failure = _run(started, prediction)
     if failure is not None:
         return failure
 
     from memprof.cli.render.predict import predict_text
-    from memprof.predict.answer import answer
+    from memprof.predict.answer import full_answer
 
-    document = answer(prediction.analysis, prediction.gpu)
-    text = predict_text(document, source=str(shown), quiet=quiet)
-    emit(document, text, Destination(as_json, quiet=quiet, color=color))
-    fit = document["fits"].get(prediction.gpu.hardware.key, {"fits": True})
-    return EXCEEDED if gpu and not fit["fits"] else 0
-
-
-def _prediction(output: Path, gpu: str, device: str, force: bool) -> Predicting:
-    from memprof.api import predict as begin
-
-    return begin(output, device=device, gpu=gpu, force=force)
+    document = full_answer(prediction.analysis, options, line, searched, changes=changes)
+    emit(document, predict_text(document, source=str(shown), quiet=quiet), destination)
+    fits = document["fits"].get(document["gpu"], {"fits": True})["fits"]
+    return EXCEEDED if wanted["--gpu"] and not fits else 0
 
 
-def _run(program: Program, prediction: Any) -> int | None:
+def _number(value: object) -> int | None:
+    if value is None or isinstance(value, int):
+        return value
+    if str(value).isdecimal():
+        return int(str(value))
+    raise UsageError(f"--ranks {value!r} is not a number")
+
+
+def _prediction(output: Path, options: Any, force: bool) -> Predicting:
+    from memprof.api import Predicting
+    from memprof.config import read_config
+
+    return Predicting(output, force, read_config().stack_bytes, options)
+
+
+def _run(program: Program, prediction: Predicting) -> int | None:
     """Runs the program to its end; the exit code if it failed."""
     with redirect_stdout(sys.stderr):
         try:
@@ -91,6 +159,8 @@ def _run(program: Program, prediction: Any) -> int | None:
                 program.execute()
         except SystemExit as ended:
             return _code(ended)
+        except MemprofError:
+            raise
         except Exception as error:
             show_error(error)
             return 1

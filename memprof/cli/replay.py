@@ -103,20 +103,28 @@ def _answer(file: Path, device: str | None, question: Question) -> dict[str, Any
     chosen = _choose(device, busiest, file)
     return {
         "kind": "snapshot",
+        "complete": True,
         "devices": list(recordings),
+        "measured_reserved_peak": None,
         **recording_answer(recordings[chosen], question),
     }
 
 
 def _trace_answer(file: Path, device: str | None, question: Question) -> dict[str, Any]:
-    from memprof.predict.replay import requests_answer, requests_of
+    from memprof.predict.replay import measured_reserved_peak, requests_answer, requests_of
     from memprof.trace import load
 
     trace = load(file)
     devices = sorted(trace.devices, key=lambda name: not name.startswith("cuda"))
     chosen = _choose(device, devices, file)
     answer = requests_answer(requests_of(trace, chosen), chosen, question)
-    return {"kind": "trace", "devices": list(trace.devices), **answer}
+    return {
+        "kind": "trace",
+        "complete": trace.complete,
+        "devices": list(trace.devices),
+        "measured_reserved_peak": measured_reserved_peak(trace, chosen),
+        **answer,
+    }
 
 
 def _is_trace(file: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from memprof.errors import UsageError
 
 _TRACES = (".json", ".json.gz", ".json.zst")
+_SNAPSHOTS = (".pickle", ".pkl", ".html")
 
 
 def check_verb(word: str, verbs: Sequence[str]) -> None:
@@ -24,6 +25,8 @@ def suggestion(word: str, verbs: Sequence[str]) -> str:
         return f"did you mean: memprof run {word}"
     if word.endswith(_TRACES) and Path(word).is_file():
         return f"did you mean: memprof report {word}"
+    if word.endswith(_SNAPSHOTS) and Path(word).is_file():
+        return f"did you mean: memprof replay {word}"
     close = get_close_matches(word, verbs, n=1)
     if close:
         return f"did you mean: memprof {close[0]}"

@@ -29,6 +29,9 @@ Browser = Annotated[
 Token = Annotated[
     bool, typer.Option("--token/--no-token", help="Ask visitors for the token in the address.")
 ]
+Follow = Annotated[
+    bool, typer.Option("--follow", help="Go on reading while the program writes the trace.")
+]
 
 
 def view(
@@ -37,6 +40,7 @@ def view(
     host: Host = "127.0.0.1",
     browser: Browser = None,
     token: Token = True,
+    follow: Follow = False,
     debug: Debug = False,
 ) -> None:
     """Show traces in a browser, until Ctrl-C."""
@@ -52,4 +56,4 @@ def view(
             f"memprof view needs the dashboard, and {error.name} is missing: "
             "pip install 'torch-memprof[dashboard]'"
         ) from error
-    serve(traces, host=host, port=port, open_browser=browser, token=token)
+    serve(traces, host=host, port=port, open_browser=browser, token=token, follow=follow)

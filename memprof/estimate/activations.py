@@ -80,6 +80,11 @@ def activations(model: ModelSpec, run: RunSpec) -> Estimate:
         stack = stack_of(model, run)
     except Unknown as reason:
         return not_estimated(str(reason))
+    return kept_activations(stack, run)
+
+
+def kept_activations(stack: Stack, run: RunSpec) -> Estimate:
+    """The most that a training step keeps of a stack."""
     return _with_checkpoints(stack, run) if run.recomputes else _plain(stack, run)
 
 

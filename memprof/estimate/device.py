@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from memprof.estimate.activations import activations
 from memprof.estimate.cached import CachedBytes
 from memprof.estimate.parallel import Share
-from memprof.estimate.peaks import (
+from memprof.estimate.peaks import training_peaks
+from memprof.estimate.result import Estimate, Peak, not_estimated
+from memprof.estimate.run_spec import RunSpec
+from memprof.estimate.training import (
     Step,
     communication,
     kept_gradients,
     kept_state,
     kept_weights,
     step_activations,
-    training_peaks,
     training_step,
 )
-from memprof.estimate.result import Estimate, Peak, not_estimated
-from memprof.estimate.run_spec import RunSpec
 from memprof.estimate.weights import buffers, weights
 from memprof.estimate.working import Place, working_places
 

@@ -116,6 +116,7 @@ def _machine(found: RunEstimate, key: str) -> dict[str, Any]:
         "capacity_bytes": machine.capacity,
         "usable_bytes": machine.usable,
         "fits": found.fits[key],
+        "levels": [asdict(level) for level in machine.levels],
         "roofline": None if line is None else _roofline(line),
     }
 

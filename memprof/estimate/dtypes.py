@@ -44,6 +44,8 @@ _SHORT: Final = {
     "half": "float16",
     "bf16": "bfloat16",
     "long": "int64",
+    "fp8": "float8_e4m3fn",
+    "float8": "float8_e4m3fn",
 }
 
 

@@ -25,6 +25,10 @@ LEFT_OPEN: Mapping[str, str] = {
     "temporary": "what operations hold for a moment depends on their kernels",
     "unattributed": "what nobody can name has no formula",
 }
+OUTSIDE = "the CUDA context, libraries and what the allocator leaves unused come on top"
+SPLIT_VOCABULARY = (
+    "embedding, head and loss are split by the vocabulary, which is filled up to a multiple"
+)
 Machines = str | Hardware | Sequence[str | Hardware] | None
 
 
@@ -80,7 +84,9 @@ class RunEstimate:
         """Everything that was taken for granted, each once."""
         parts = [part.assumptions for part in self.by_category.values()]
         peaks = [peak.assumptions for peak in self.peaks.values()]
-        return tuple(dict.fromkeys(text for each in parts + peaks for text in each))
+        return tuple(
+            dict.fromkeys(text for each in [*parts, *peaks, _of_run(self.run)] for text in each)
+        )
 
 
 def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
@@ -108,11 +114,7 @@ def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
         for each, kept in zip(shares, cached, strict=True)
         if (found := work(each.model, run, kept)) is not None
     ]
-    rooflines = {
-        machine.key: bound
-        for machine in chosen
-        if stages and (bound := roofline(stages, run, machine)) is not None
-    }
+    rooflines = {m.key: roofline(stages, run, m) for m in chosen} if stages else {}
     more = answers(shares[0].model, run, cached[0], chosen, rooflines)
     fullest = max(devices, key=lambda device: device.known_bytes)
     return RunEstimate(
@@ -126,6 +128,17 @@ def estimate(model: object, run: RunSpec, on: Machines = None) -> RunEstimate:
         rooflines=rooflines,
         answers=more,
     )
+
+
+def _of_run(run: RunSpec) -> tuple[str, ...]:
+    """What is taken for granted of a run, whatever its model."""
+    parallel = run.parallel
+    told = {
+        SPLIT_VOCABULARY: parallel.tp > 1,
+        "a pipeline begins as many calls as it has stages left (1F1B)": parallel.pp > 1,
+        OUTSIDE: run.device == "cuda",
+    }
+    return tuple(text for text, holds in told.items() if holds)
 
 
 def machines(on: Machines) -> tuple[Hardware, ...]:

@@ -11,13 +11,14 @@ from typing import Final
 from memprof.estimate.cache_layout import first_of
 from memprof.estimate.model_spec import ModelSpec, TensorSpec
 
-_EXPERTS: Final = ("num_local_experts", "num_experts", "n_routed_experts")
+#: Names under which configurations tell how many experts a layer has.
+EXPERTS: Final = ("num_local_experts", "num_experts", "n_routed_experts")
 _CHOSEN: Final = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token")
 
 
 def expert_counts(model: ModelSpec) -> tuple[int, int]:
     """Experts of a layer and how many a token goes to; (1, 1) for models without any."""
-    experts, chosen = first_of(model.config, _EXPERTS), first_of(model.config, _CHOSEN)
+    experts, chosen = first_of(model.config, EXPERTS), first_of(model.config, _CHOSEN)
     return (experts, chosen) if experts and chosen else (1, 1)
 
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from memprof.errors import UsageError
 from memprof.estimate.closest import closest
 from memprof.estimate.dtypes import dtype_name
 from memprof.estimate.model_spec import ModelSpec, TensorSpec
 from memprof.estimate.run_parts import Lora
+
+#: GPT-2 keeps its matrices with the input first.
+_INPUT_FIRST: Final = ("c_attn", "c_fc", "c_proj")
 
 
 def with_adapters(model: ModelSpec, lora: Lora) -> ModelSpec:
@@ -40,6 +44,8 @@ def _adapters(tensor: TensorSpec, lora: Lora, storage: int) -> Iterator[TensorSp
     if last != "weight" or len(tensor.shape) != 2 or layer.split(".")[-1] not in lora.targets:
         return
     outputs, inputs = tensor.shape
+    if layer.split(".")[-1] in _INPUT_FIRST:
+        outputs, inputs = inputs, outputs
     for name, shape in (("A", (lora.rank, inputs)), ("B", (outputs, lora.rank))):
         yield replace(
             tensor,

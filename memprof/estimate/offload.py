@@ -59,7 +59,7 @@ def offload(model: ModelSpec, resident: int, *, buffers: int = 2) -> Offload:
         raise UsageError(f"{resident} layers resident: the model has {len(blocks)}")
     around = sum(tensor.nbytes for tensor in model.unique_parameters()) - sum(blocks)
     away = blocks[resident:]
-    moving = sum(sorted(away)[-buffers:]) if away else 0
+    moving = sum(sorted(away, reverse=True)[:buffers])
     return Offload(
         layers=len(blocks),
         resident=resident,

@@ -75,7 +75,8 @@ def _group(name: str, group: ParameterGroup) -> Estimate:
         return Estimate(0, f"{name}, fused: everything in place", _ASSUMED)
     copies = _copies(name, group.options)
     if how == "foreach":
-        text = f"{name}, foreach: {copies.every} copies of all {len(sizes)} parameters"
+        noun = "copy" if copies.every == 1 else "copies"
+        text = f"{name}, foreach: {copies.every} {noun} of all {len(sizes)} parameters"
         return Estimate(copies.every * sum(sizes) + _signs(name, group), text, _ASSUMED)
     pairs = pairwise([0, *sizes])
     highest = max(copies.previous * last + copies.current * now for last, now in pairs)

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from memprof.errors import UsageError
-from memprof.estimate.cache_layout import first_of
+from memprof.estimate.cache_layout import first_of, layer_types
+from memprof.estimate.experts import EXPERTS
 from memprof.estimate.model_spec import ModelSpec, TensorSpec
 from memprof.estimate.run_parts import Parallelism
 
 _LAYERS: Final = ("num_hidden_layers", "n_layer")
 _HEADS: Final = ("num_attention_heads", "n_head")
 _KEYS: Final = ("num_key_value_heads", "num_kv_heads")
-_EXPERTS: Final = ("num_local_experts", "num_experts", "n_routed_experts")
 #: Ends of the names of what is split along the output, and of what is split along the input.
 _COLUMNS: Final = (
     *("q_proj", "gate_proj", "up_proj", "gate_up_proj", "qkv_proj", "fc1", "q_b_proj", "kv_b_proj"),
@@ -34,6 +34,8 @@ _KEY_VALUE: Final = ("k_proj", "v_proj")
 _JOINT: Final = ("qkv_proj", "query_key_value")
 #: GPT-2 keeps its matrices with the input first.
 _TRANSPOSED: Final = {"c_attn": 1, "c_fc": 1, "c_proj": 0}
+#: Two devices that have more of a model than this do not have it split.
+_MOSTLY: Final = 0.75
 #: Architectures that nobody splits in this way.
 _WHOLE: Final = ("mamba2", "rwkv", "hyenadna")
 
@@ -64,15 +66,24 @@ def share(model: ModelSpec, parallel: Parallelism, stage: int) -> Share:
     first, last = stage == 0, stage == parallel.pp - 1
     part = model if parallel.pp == 1 else _stage(model, parallel, stage)
     if parallel.tp > 1 or parallel.ep > 1:
-        part = _split(part, parallel)
+        whole, part = part, _split(part, parallel)
+        if parallel.tp > 1 and _elements(part) > _MOSTLY * _elements(whole):
+            raise UsageError(
+                f"no formula for tensor parallelism of {model.root}: the names of its layers do "
+                "not tell which of them are split"
+            )
     return Share(part, stage, first, last)
+
+
+def _elements(model: ModelSpec) -> int:
+    return sum(tensor.elements for tensor in model.parameters)
 
 
 def check(model: ModelSpec, parallel: Parallelism) -> None:
     """Refuses what cannot be: raises UsageError, with the numbers, where something does not fit."""
     config = model.config
     heads, layers = first_of(config, _HEADS), first_of(config, _LAYERS)
-    experts, keys = first_of(config, _EXPERTS), _key_heads(config) if heads else None
+    experts, keys = first_of(config, EXPERTS), _key_heads(config) if heads else None
     if parallel.tp > 1 and model.model_type in _WHOLE:
         raise UsageError(f"no formula for tensor parallelism of {model.model_type} models")
     for what, number, by in (
@@ -88,6 +99,8 @@ def check(model: ModelSpec, parallel: Parallelism) -> None:
         raise UsageError(f"ep is {parallel.ep}, and the model has no experts")
     if keys is not None and keys % parallel.tp and parallel.tp % keys:
         raise UsageError(f"{keys} key-value heads cannot be split among {parallel.tp} devices")
+    if layers is None and parallel.pp > 1:
+        raise UsageError("the configuration does not tell the number of layers to spread")
     if layers is not None and layers < parallel.pp:
         raise UsageError(f"{layers} layers cannot be spread over {parallel.pp} stages")
 
@@ -116,8 +129,8 @@ def _stage(model: ModelSpec, parallel: Parallelism, stage: int) -> ModelSpec:
         if _belongs(model, place, own, stage, parallel.pp)
     ]
     config = {**model.config, **_set(model.config, _LAYERS, len(own))}
-    kinds = model.config.get("layer_types")
-    if isinstance(kinds, list):
+    kinds = layer_types(model.config, layers)
+    if len(set(kinds)) > 1:
         config["layer_types"] = kinds[own.start : own.stop]
     return replace(model, config=config, parameters=tuple(kept))
 
@@ -218,9 +231,11 @@ def _local_config(config: Mapping[str, Any], parallel: Parallelism) -> dict[str,
             local[name] = math.ceil(local[name] / tp)
     if isinstance(config.get("vocab_size"), int):
         local["vocab_size"] = math.ceil(config["vocab_size"] / tp)
-    experts = first_of(config, _EXPERTS)
+    if "mamba_expand" in config:
+        local["mamba_expand"] = config["mamba_expand"] / tp
+    experts = first_of(config, EXPERTS)
     if experts is not None:
-        local |= _set(config, _EXPERTS, experts // parallel.ep)
+        local |= _set(config, EXPERTS, experts // parallel.ep)
     return local
 
 

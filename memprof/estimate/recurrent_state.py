@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from memprof.estimate.cache_layout import Config
+from memprof.estimate.cache_layout import Config, layer_types
 from memprof.estimate.result import Estimate, not_estimated
 
 #: Scans work in float32 and keep their states so, the first Mamba's in float64 where that is used.
@@ -32,6 +32,8 @@ def recurrent_state(
             return _mamba2(config, batch, itemsize, reordered)
         if kind == "rwkv":
             return _rwkv(config, batch, itemsize)
+        if kind == "jamba":
+            return _jamba(config, batch, itemsize, reordered)
     except KeyError as missing:
         return not_estimated(f"the configuration lacks {missing}")
     return not_estimated(f"no formula for the recurrent state of {kind or 'this model'}")
@@ -47,6 +49,17 @@ def _mamba(config: Config, batch: int, itemsize: int, reordered: bool) -> Estima
     )
     scanned, kept = width * state * scan * batch, width * window * itemsize * batch
     return _states(layers, scanned, kept, formula, reordered)
+
+
+def _jamba(config: Config, batch: int, itemsize: int, reordered: bool) -> Estimate:
+    """The states of its Mamba layers; its layers of attention have keys and values."""
+    mixers = {
+        "num_hidden_layers": layer_types(config, config["num_hidden_layers"]).count("mamba"),
+        "intermediate_size": int(config["mamba_expand"] * config["hidden_size"]),
+        "state_size": config["mamba_d_state"],
+        "conv_kernel": config["mamba_d_conv"],
+    }
+    return _mamba(mixers, batch, itemsize, reordered)
 
 
 def _mamba2(config: Config, batch: int, itemsize: int, reordered: bool) -> Estimate:

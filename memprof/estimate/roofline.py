@@ -28,27 +28,30 @@ class Roofline:
         machine: its key.
         bytes_moved: from and to the memory of the busiest device.
         flops: operations of the busiest device.
-        memory_seconds, compute_seconds: how long each takes at best.
+        memory_seconds, compute_seconds: how long each takes at best; the latter is None where
+            nobody has published the machine's FLOPS.
         seconds: of a call: the longer of both, times the stages of a pipeline.
         tokens_per_second: of the whole run, all replicas.
         intensity: operations per byte; below `ridge` memory decides.
         ridge: of the machine, at the dtype of the computation.
+        formula: how the seconds come about.
     """
 
     machine: str
     bytes_moved: int
     flops: float
     memory_seconds: float
-    compute_seconds: float
+    compute_seconds: float | None
     seconds: float
     tokens_per_second: float
     intensity: float
-    ridge: float
+    ridge: float | None
+    formula: str
 
     @property
     def bound(self) -> str:
         """What decides: "memory" or "compute"."""
-        return "memory" if self.memory_seconds >= self.compute_seconds else "compute"
+        return "memory" if self.memory_seconds >= (self.compute_seconds or 0) else "compute"
 
     def bandwidth_utilisation(self, tokens_per_second: float, bandwidth: float) -> float:
         """Model bandwidth utilisation: what a measured speed moves, as a share of the bandwidth."""
@@ -84,8 +87,8 @@ def work(model: ModelSpec, run: RunSpec, cached: CachedBytes) -> Work | None:
     return Work(bytes_moved(model, run, cached), operations(model, run), compute_dtype(model, run))
 
 
-def roofline(stages: Sequence[Work], run: RunSpec, machine: Hardware) -> Roofline | None:
-    """The bound of a call on a machine; None where it has no published FLOPS.
+def roofline(stages: Sequence[Work], run: RunSpec, machine: Hardware) -> Roofline:
+    """The bound of a call on a machine; without published FLOPS that of its memory alone.
 
     Args:
         stages: what each stage of the pipeline has to do.
@@ -93,10 +96,8 @@ def roofline(stages: Sequence[Work], run: RunSpec, machine: Hardware) -> Rooflin
         machine: on which machine each device is.
     """
     compute = machine.flops_of(stages[0].dtype)
-    if compute is None:
-        return None
     memory = [stage.bytes_moved / machine.bandwidth for stage in stages]
-    computing = [stage.flops / compute for stage in stages]
+    computing = [stage.flops / compute if compute else 0.0 for stage in stages]
     longest = [max(pair) for pair in zip(memory, computing, strict=True)]
     slowest = longest.index(max(longest))
     tokens = run.batch * (1 if run.mode == "decode" else run.tokens)
@@ -105,12 +106,20 @@ def roofline(stages: Sequence[Work], run: RunSpec, machine: Hardware) -> Rooflin
         bytes_moved=stages[slowest].bytes_moved,
         flops=stages[slowest].flops,
         memory_seconds=memory[slowest],
-        compute_seconds=computing[slowest],
+        compute_seconds=computing[slowest] if compute else None,
         seconds=sum(longest),
         tokens_per_second=tokens * run.parallel.dp / sum(longest),
         intensity=stages[slowest].flops / stages[slowest].bytes_moved,
-        ridge=compute / machine.bandwidth,
+        ridge=machine.ridge(stages[0].dtype),
+        formula=_formula(stages[slowest], machine, compute),
     )
+
+
+def _formula(stage: Work, machine: Hardware, compute: float | None) -> str:
+    text = f"{stage.bytes_moved:,} B / {machine.bandwidth / 1e12:g} TB/s"
+    if compute is None:
+        return text
+    return f"max({text}, {stage.flops:.4g} FLOP / {compute / 1e12:g} TFLOPS of {stage.dtype})"
 
 
 def compute_dtype(model: ModelSpec, run: RunSpec) -> str:

@@ -122,5 +122,5 @@ def _package(name: str) -> Any:
         return import_module(name)
     except ImportError:
         raise MissingExtraError(
-            f"reading this file needs the package {name}: pip install {name}"
+            f"reading this file needs the package {name}: pip install 'torch-memprof[weights]'"
         ) from None

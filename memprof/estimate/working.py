@@ -17,7 +17,7 @@ from memprof.estimate.llama_sizes import LlamaSizes, sizes_of
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.run_spec import RunSpec
 
-KNOWN: Final = ("llama", "mistral", "qwen2")
+KNOWN: Final = ("llama", "mistral", "qwen2", "qwen3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,22 @@ def working_places(model: ModelSpec, run: RunSpec) -> list[Place] | str:
         sizes = sizes_of(model, replace(run, tokens=-(-run.tokens // run.parallel.cp)))
     except Unknown as reason:
         return str(reason)
-    return _places(sizes)
+    places = _places(sizes)
+    return [*places, _head_norm(sizes)] if model.model_type == "qwen3" else places
+
+
+def _head_norm(sizes: LlamaSizes) -> Place:
+    """Qwen3's norm of every head of the queries, which works in float32."""
+    heads = sizes.rows * sizes.heads
+    full = 4 * heads * sizes.width
+    rotary = 2 * sizes.rows * sizes.width * sizes.element
+    return Place(
+        "norm of the queries",
+        3 * sizes.stream + rotary + sizes.queries + 2 * full + 8 * heads,
+        "before",
+        f"3 × {sizes.stream:,} B of residual stream + {sizes.queries:,} B of queries + "
+        f"2 × {full:,} B of these in float32 + {rotary:,} B of cosines and sines",
+    )
 
 
 def _places(sizes: LlamaSizes) -> list[Place]:

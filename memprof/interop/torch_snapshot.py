@@ -113,7 +113,7 @@ def _settings(row: Mapping[str, Any]) -> AllocatorSettings:
     try:
         return recorded_settings(row)
     except UsageError as error:
-        raise _LayoutError(str(error).removeprefix("--settings: ")) from None
+        raise _LayoutError(str(error)) from None
     except (TypeError, ValueError):
         raise _LayoutError("its allocator settings are damaged") from None
 

@@ -10,8 +10,9 @@ import pytest
 from memprof.errors import UsageError
 from memprof.pytest_plugin.baseline import Baseline, environment
 from memprof.pytest_plugin.checks import Checks
-from memprof.pytest_plugin.recording import HOST, Measurement, Recording
-from memprof.pytest_plugin.result import PREFIX, MemoryExceeded, Result, figures_of, text_of
+from memprof.pytest_plugin.recording import HOST, YIELDED, Measurement, Recording
+from memprof.pytest_plugin.reports import verdict_text
+from memprof.pytest_plugin.result import PREFIX, MemoryExceeded, Result, figures_of
 from memprof.pytest_plugin.settings import Settings
 from memprof.pytest_plugin.verdicts import (
     Verdict,
@@ -54,9 +55,7 @@ class Attempt:
             MemoryExceeded: if it held more than it may, and did not fail anyway.
         """
         if self.recording.yielded:
-            raise UsageError(
-                "it records itself with memprof.trace(), and one recording runs at a time"
-            )
+            raise UsageError(YIELDED)
         measurement = self._measured(finished=error is None)
         if error is not None:
             self._fail()
@@ -114,10 +113,12 @@ class Attempt:
         return self._begin(self.settings.fixtures)
 
     def _begin(self, fixtures: bool) -> int:
-        return self.recording.setup_ns if fixtures else self.recording.body_ns
+        recording = self.recording
+        return recording.setup_ns if fixtures else recording.body_ns or recording.setup_ns
 
     def _judge(self, measurement: Measurement) -> None:
         verdicts = self.result.verdicts
+        self.result.notes += measurement.notes
         for ceiling in self.checks.ceilings:
             part = replace(measurement, begin_ns=self._begin(ceiling.fixtures))
             verdicts += judge_ceiling(ceiling, part)
@@ -156,7 +157,7 @@ class Attempt:
         if exceeded:
             self._fail()
             self.tell()
-            raise MemoryExceeded(text_of([as_data(each) for each in exceeded], self.result.trace))
+            raise MemoryExceeded(verdict_text(map(as_data, exceeded), self.result.trace))
 
     def _fail(self) -> None:
         self.failed = True

@@ -11,6 +11,9 @@ from typing import Any
 
 from memprof.record.patches import Patches
 
+DETAIL = "ops"
+STACK_BYTES = 1 << 10  # tests use small models, and the failure message names lines
+
 
 class Traced:
     """What a child runs: the target it was given, under a recording of its own."""
@@ -77,7 +80,7 @@ def _begun(path: Path) -> Any:
         return None
     from memprof.api import trace
 
-    tracing = trace(path, force=True)
+    tracing = trace(path, force=True, detail=DETAIL, stack_bytes=STACK_BYTES)
     try:
         tracing.__enter__()
     except Exception as error:

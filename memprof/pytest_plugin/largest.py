@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
+from functools import cache
+from pathlib import Path, PurePath
 
 from memprof.analyze.analysis import Analysis
 from memprof.analyze.groups import TensorGroup, grouped
@@ -59,6 +61,24 @@ def _parts(group: TensorGroup, process: str) -> tuple[str, ...]:
 
 
 def _place(stack: list[str]) -> str:
-    """File and line of the innermost frame that is not a library's, the file without its folder."""
-    own = [frame for frame in stack if "site-packages" not in frame] or stack
-    return PurePath(own[0].partition(" ")[0]).name if own else ""
+    """File and line that made it; where that is a library's, also one's own that led there."""
+    if not stack:
+        return ""
+    own = next((frame for frame in stack if not _is_library(_file(frame))), stack[0])
+    made, led = _short(stack[0]), _short(own)
+    return made if own == stack[0] else f"{made} from {led}"
+
+
+def _file(frame: str) -> str:
+    return frame.partition(" ")[0].rpartition(":")[0]
+
+
+def _short(frame: str) -> str:
+    return PurePath(frame.partition(" ")[0]).name
+
+
+@cache
+def _is_library(file: str) -> bool:
+    """Whether a file, given below an entry of `sys.path`, was installed and not written here."""
+    found = next((root for root in sys.path if (Path(root) / file).is_file()), "")
+    return "site-packages" in (Path(found) / file).parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import traceback
 from collections.abc import Generator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ from memprof.pytest_plugin.checks import Checks
 from memprof.pytest_plugin.fixture import Memprof
 from memprof.pytest_plugin.markers import make_ceilings, parameters_of
 from memprof.pytest_plugin.recording import Recording
-from memprof.pytest_plugin.result import MemoryExceeded, Result, text_of
+from memprof.pytest_plugin.reports import verdict_text
+from memprof.pytest_plugin.result import MemoryExceeded, Result
 from memprof.pytest_plugin.settings import Settings
 from memprof.pytest_plugin.verdicts import as_data
 from memprof.record.settle import why_missing
@@ -93,7 +95,8 @@ class Measuring:
             return (yield)
         try:
             value = yield
-            _forget_fixtures(attempt.item)
+            if attempt.checks.leaks:
+                _forget_fixtures(attempt.item)
             attempt.torn_down()
         finally:
             attempt.close()
@@ -104,14 +107,18 @@ class Measuring:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, Any, Any]:
         """Hands the result to the report, which may travel to another process."""
+        if call.when == "setup" and call.excinfo is not None:
+            self._setup_failed(call.excinfo.value)
         report = yield
         result = item.stash.get(RESULT, None)
-        if result is None or report.when == "setup":
+        if result is None or (report.when == "setup" and not report.failed):
             return report
         exceeded = call.excinfo is not None and isinstance(call.excinfo.value, MemoryExceeded)
         report.memprof = {**result.document(), "exceeded": exceeded and report.failed}
+        if exceeded and call.excinfo is not None and not item.config.getoption("usepdb", False):
+            traceback.clear_frames(call.excinfo.tb)  # nobody sees it, and it holds tensors
         if report.failed and not exceeded and result.verdicts:
-            text = text_of([as_data(each) for each in result.verdicts], result.trace)
+            text = verdict_text(map(as_data, result.verdicts), result.trace)
             report.sections.append(("memory", text))
         return report
 
@@ -132,7 +139,8 @@ class Measuring:
             raise NotMeasured(f"usage error: {item.nodeid}: {checks.error}")
         for device in checks.devices():
             if reason := why_missing(device):
-                pytest.skip(f"{device} is not there: {reason}")
+                text = f"{device} is not there: {reason}"
+                raise pytest.skip.Exception(text, _use_item_location=True)
         recording = Recording(self._folder / file_name(item.nodeid), self._config)
         try:
             recording.begin()
@@ -140,6 +148,15 @@ class Measuring:
             self._cannot(result, checks, error)
             return None
         return Attempt(item, checks, recording, result, self._settings, self._baseline)
+
+    def _setup_failed(self, error: BaseException) -> None:
+        """A fixture may run out of memory, too."""
+        attempt = self._attempt
+        if attempt is not None and isinstance(error, (Exception, Failed)):
+            try:
+                attempt.ended(error)
+            except Exception as own:
+                attempt.result.notes.append(f"{attempt.result.test} cannot be measured: {own}")
 
     def _judged(self, attempt: Attempt, error: BaseException | None) -> None:
         try:

@@ -39,7 +39,7 @@ OPTIONS: Final = (
     Option("all", "bool", "report the memory of every test", "--memprof"),
     Option("top", "int", "how many tests the report lists (10)", "--memprof-top", "N"),
     Option("ceiling", "string", "ceiling of every test that has none", "--memprof-ceiling", "SIZE"),
-    Option("device", "string", "device of the checks that name none, as 'cuda:0'"),
+    Option("device", "string", "device of the ceilings that name none, as 'cuda:0'"),
     Option("fixtures", "bool", "count what a test's own fixtures hold (true)"),
     Option("absolute", "bool", "count what was held before the test (false)"),
     Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 from memprof.analyze import Analysis, analyze
 from memprof.analyze.span import Span, span
 from memprof.api import Tracing, trace
-from memprof.pytest_plugin.children import Children
+from memprof.errors import TraceFileError, UsageError
+from memprof.pytest_plugin.children import DETAIL, STACK_BYTES, Children
 from memprof.record.patches import Patches
 from memprof.record.session import Session
 from memprof.record.settle import settle
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from memprof.config import Config
 
 HOST = "cpu"
+YIELDED = "the test records itself with memprof.trace(), and one recording runs at a time"
 now_ns = time.perf_counter_ns  # the clock of traces
 
 
@@ -34,6 +37,7 @@ class Measurement:
         children: of the processes that it started.
         begin_ns, end_ns: the part, on the trace's clock.
         finished: False where the test raised before the part's end.
+        notes: what could not be measured of it.
     """
 
     analysis: Analysis
@@ -41,6 +45,7 @@ class Measurement:
     begin_ns: int
     end_ns: int
     finished: bool = True
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def devices(self) -> tuple[str, ...]:
@@ -68,8 +73,7 @@ class Measurement:
         return tuple(found) or (f"{device}:0",)
 
     def _took_part(self, device: str) -> bool:
-        found = self.span(device)
-        return found.peak.bytes > 0
+        return self.span(device).growth().peak.bytes > 0
 
 
 @dataclass
@@ -80,7 +84,7 @@ class Recording:
         path: the trace file.
         setup_ns: since when the test's own fixtures are made; those of a wider scope are not its
             own.
-        body_ns: since when the test itself runs.
+        body_ns: since when the test itself runs; 0 until then.
         yielded: whether the test began a recording of its own, which ended this one.
     """
 
@@ -106,18 +110,19 @@ class Recording:
             self.path,
             force=True,
             recorder=self.config.recorder,
-            stack_bytes=min(self.config.stack_bytes, _STACK_BYTES),
-            detail="ops",
+            stack_bytes=min(self.config.stack_bytes, STACK_BYTES),
+            detail=DETAIL,
         )
         tracing.__enter__()
         self._tracing, self.path = tracing, tracing.path or self.path
         self._children.watch(self.path)
         self._patches.replace(Session, "start", self._yields)
-        self.setup_ns = self.body_ns = now_ns()
+        self.setup_ns = now_ns()
 
     def shared_fixture_made(self) -> None:
-        """What was allocated until now belongs to more tests than this one."""
-        self.setup_ns = self.body_ns = now_ns()
+        """What was allocated before the body belongs to more tests than this one."""
+        if not self.body_ns:
+            self.setup_ns = now_ns()
 
     def body_begins(self) -> None:
         """The test's fixtures are made."""
@@ -130,7 +135,8 @@ class Recording:
 
     def so_far(self, begin_ns: int, *, finished: bool = True) -> Measurement:
         """What was held since `begin_ns`, with the devices at rest; the recording goes on."""
-        assert self._tracing is not None
+        if self._tracing is None:
+            raise UsageError(YIELDED)
         settle()
         end_ns = now_ns()
         return self._measurement(analyze(self._tracing.so_far()), begin_ns, end_ns, finished)
@@ -147,10 +153,12 @@ class Recording:
 
     def _yields(self, start: Callable[[Session], None]) -> Callable[[Session], None]:
         """A test may record itself: then this recording ends, as there is one at a time."""
+        process = os.getpid()
 
         def started(session: Session) -> None:
-            self.yielded = True
-            self.stop()
+            if os.getpid() == process:  # a forked child records beside it
+                self.yielded = True
+                self.stop()
             start(session)
 
         return started
@@ -186,13 +194,16 @@ class Recording:
     def _measurement(
         self, analysis: Analysis, begin_ns: int, end_ns: int, finished: bool
     ) -> Measurement:
-        return Measurement(
-            analysis, _read(self._children.paths(self.path)), begin_ns, end_ns, finished
-        )
+        children, notes = _read(self._children.paths(self.path))
+        return Measurement(analysis, children, begin_ns, end_ns, finished, notes)
 
 
-_STACK_BYTES = 1 << 10  # tests use small models, and the failure message names lines
-
-
-def _read(paths: Sequence[Path]) -> tuple[Analysis, ...]:
-    return tuple(analyze(load(path)) for path in paths)
+def _read(paths: Sequence[Path]) -> tuple[tuple[Analysis, ...], tuple[str, ...]]:
+    """Traces of other processes, and why some of them cannot be read, as of one just begun."""
+    children, notes = [], []
+    for path in paths:
+        try:
+            children.append(analyze(load(path)))
+        except TraceFileError as error:
+            notes.append(f"not counted: {error}")
+    return tuple(children), tuple(notes)

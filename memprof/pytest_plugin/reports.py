@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -25,6 +26,7 @@ class Reporting:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._results: dict[str, dict[str, Any]] = {}
+        self._files: list[str] = []
 
     def keep(self, report: Any) -> None:
         """Keeps the latest word on each test."""
@@ -37,14 +39,12 @@ class Reporting:
         self._results[report.nodeid] = {**told, "outcome": outcome, "exceeded": exceeded}
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Writes the files that were asked for."""
         if self._settings.json is not None:
-            self._settings.json.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self.document(), indent=2, ensure_ascii=False)
-            self._settings.json.write_text(text + "\n", "utf-8")
-        if self._settings.update_baseline:
-            self._update_baseline()
+            self._write(session, self._settings.json, self._write_json)
+        if self._settings.baseline is not None and self._settings.update_baseline:
+            self._write(session, self._settings.baseline, self._update_baseline)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Prints the verdicts that were not passed, then the report if it was asked for."""
@@ -53,8 +53,8 @@ class Reporting:
             terminalreporter.write_sep("=", "MEMORY", red=True, bold=True)
             for result in exceeded:
                 terminalreporter.write_sep("_", result["test"], red=True, bold=True)
-                for line in exceeded_lines(result):
-                    terminalreporter.write_line(line)
+                missed = [verdict for verdict in result["verdicts"] if not verdict["passed"]]
+                terminalreporter.write_line(verdict_text(missed, result["trace"]))
         lines = list(self._summary())
         if lines:
             terminalreporter.write_sep("=", "memory of the tests")
@@ -74,9 +74,21 @@ class Reporting:
             },
         }
 
-    def _update_baseline(self) -> None:
-        assert self._settings.baseline is not None
-        found = read_baseline(self._settings.baseline, may_be_missing=True)
+    def _write(self, session: pytest.Session, path: Path, write: Callable[[Path], None]) -> None:
+        try:
+            write(path)
+            self._files.append(f"wrote {path}")
+        except OSError as error:
+            self._files.append(f"{path}: cannot be written: {error.strerror}")
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+    def _write_json(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.document(), indent=2, ensure_ascii=False)
+        path.write_text(text + "\n", "utf-8")
+
+    def _update_baseline(self, path: Path) -> None:
+        found = read_baseline(path, may_be_missing=True)
         for result in self._results.values():
             if result["outcome"] != "passed":
                 continue
@@ -94,20 +106,17 @@ class Reporting:
             yield f"{note} ({count} tests)" if count > 1 else note
         if any("baseline" in note for note in notes):
             yield "add them with --memprof-update-baseline"
-        if self._settings.update_baseline:
-            yield f"wrote {self._settings.baseline}"
-        if self._settings.json is not None:
-            yield f"wrote {self._settings.json}"
+        yield from self._files
 
 
-def exceeded_lines(result: Data) -> Iterator[str]:
-    """The verdicts that a test did not pass, with what it is about and the next command."""
-    for verdict in result["verdicts"]:
-        if not verdict["passed"]:
-            yield verdict["sentence"]
-            yield from (f"    {line}" for line in verdict["largest"])
-    if result["trace"]:
-        yield f"memprof report {result['trace']}"
+def verdict_text(verdicts: Iterable[Data], trace: str | None) -> str:
+    """Verdicts for people: each sentence, its largest tensors, and the command to go on with."""
+    lines: list[str] = []
+    for verdict in verdicts:
+        lines += [verdict["sentence"], *(f"    {line}" for line in verdict["largest"])]
+    if trace is not None:
+        lines.append(f"memprof report {trace}")
+    return "\n".join(lines)
 
 
 def table(results: list[Data], top: int) -> Iterator[str]:

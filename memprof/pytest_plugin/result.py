@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,14 +104,3 @@ def _figures(span: Span, counted: Span) -> dict[str, Any]:
         "end_bytes": counted.end.bytes,
         "category_peaks": {name: peak.bytes for name, peak in counted.category_peaks.items()},
     }
-
-
-def text_of(verdicts: Sequence[Mapping[str, Any]], trace: str | None) -> str:
-    """Verdicts for people: each sentence, its largest tensors, and the command to go on with."""
-    lines: list[str] = []
-    for verdict in verdicts:
-        lines.append(verdict["sentence"])
-        lines += [f"    {line}" for line in verdict["largest"]]
-    if trace is not None:
-        lines.append(f"memprof report {trace}")
-    return "\n".join(lines)

@@ -187,7 +187,7 @@ def _ceiling_sentence(ceiling: Ceiling, span: Span, nbytes: int) -> str:
     assert ceiling.limit is not None
     what = ceiling.category or "memory"
     did = "ended at" if ceiling.on == END else "peaked at"
-    counted = "counted in is what was there: " if ceiling.absolute else ""
+    counted = "of it " if ceiling.absolute and span.start.bytes else ""
     return (
         f"{what} {did} {format_bytes(nbytes)} on {span.device}, "
         f"ceiling {_against(ceiling.limit, nbytes)}; {counted}{held_before(span)}"

@@ -132,6 +132,8 @@ def _held(name: str, tensor: torch.Tensor, storages: dict[int, int]) -> dict[str
 
 
 def _described(tensor: Any) -> dict[str, Any]:
+    """Dtype, device and shape; of a DTensor, of the part that this process has."""
+    tensor = getattr(tensor, "_local_tensor", tensor)
     return {
         "shape": list(tensor.shape),
         "dtype": str(tensor.dtype).removeprefix("torch."),

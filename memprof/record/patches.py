@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,12 @@ class Patches:
             self._undo.append(lambda: delattr(owner, name))
         self.replace(owner, name, lambda _: value)
 
+    def set_variable(self, name: str, value: str) -> None:
+        """Sets a variable of the environment."""
+        before = os.environ.get(name)
+        os.environ[name] = value
+        self._undo.append(lambda: _restore_variable(name, before))
+
     def on_undo(self, action: Callable[[], None]) -> None:
         """Runs `action` when the patches are undone."""
         self._undo.append(action)
@@ -38,6 +45,13 @@ class Patches:
         """Restores everything, the last replacement first."""
         while self._undo:
             self._undo.pop()()
+
+
+def _restore_variable(name: str, before: str | None) -> None:
+    if before is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = before
 
 
 def _restore(owner: Any, name: str, own: object, replacement: object) -> None:

@@ -21,7 +21,8 @@ from memprof.trace.schema import FORMAT, VERSION
 
 MAX_HEADER = 1 << 24
 MAX_LINE = 1 << 28
-_END = b'{"k":"end"}],'
+#: How the last line begins.
+END = b'{"k":"end"}],'
 
 
 def load(path: str | Path) -> Trace:
@@ -45,12 +46,11 @@ def read(stream: BinaryIO, source: str = "<memory>") -> Trace:
     """Reads a trace from an open binary stream; `source` names it in messages. Raises as `load`."""
     parts = Parts(source=source, header=_opening(stream, source))
     for number, line in _lines(stream, parts):
-        if line.startswith(_END):
-            closing = _json(b'{"chunks":[' + line, parts, number)
-            parts.summary, parts.complete = _summary(closing), True
+        if line.startswith(END):
+            parts.summary, parts.complete = closing_summary(line, parts, number), True
             _check_nothing_follows(stream, parts, number)
             break
-        take(_json(line.rstrip().removesuffix(b","), parts, number), parts, number)
+        take(line_document(line.rstrip().removesuffix(b","), parts, number), parts, number)
     return assemble(parts)
 
 
@@ -140,8 +140,9 @@ def _check_nothing_follows(stream: BinaryIO, parts: Parts, number: int) -> None:
         raise parts.damaged(number + 1, "something follows the end of the trace")
 
 
-def _summary(closing: dict[str, Any]) -> dict[str, Any]:
-    summary = closing.get("summary")
+def closing_summary(line: bytes, parts: Parts, number: int) -> dict[str, Any]:
+    """Reads the summary from the last line, which begins with `END`. Raises as `load`."""
+    summary = line_document(b'{"chunks":[' + line, parts, number).get("summary")
     return summary if isinstance(summary, dict) else {}
 
 
@@ -160,7 +161,7 @@ def _lines(stream: BinaryIO, parts: Parts) -> Iterator[tuple[int, bytes]]:
 
 def _is_whole(line: bytes) -> bool:
     """Whether a last line lost no more than its newline."""
-    closes = line.startswith(_END[:-2])
+    closes = line.startswith(END[:-2])
     text = b'{"chunks":[' + line if closes else line.removesuffix(b",")
     try:
         return isinstance(json.loads(text), dict)
@@ -168,7 +169,8 @@ def _is_whole(line: bytes) -> bool:
         return False
 
 
-def _json(text: bytes, parts: Parts, number: int) -> dict[str, Any]:
+def line_document(text: bytes, parts: Parts, number: int) -> dict[str, Any]:
+    """Reads the JSON of line `number`. Raises as `load`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

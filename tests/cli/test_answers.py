@@ -151,7 +151,7 @@ def test_no_words_at_all(tmp_path: Path) -> None:
     assert "memprof run train.py" in answer.stderr
 
 
-@pytest.mark.parametrize("verb", ["run", "report", "compare", "info", "view"])
+@pytest.mark.parametrize("verb", ["run", "report", "compare", "diff", "info", "view"])
 def test_help(verb: str, tmp_path: Path) -> None:
     overview = memprof("--help", cwd=tmp_path)
     assert overview.returncode == 0

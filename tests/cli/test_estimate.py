@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from memprof.cli.main import main
 from memprof.cli.sweep import values_of
 from memprof.errors import UsageError
 from memprof.trace import CATEGORIES
-from tests.cli.terminal import memprof
+from tests.cli.terminal import ROOT, memprof
+from tools.readme import PLACE
 
 
 def document(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
@@ -169,3 +171,12 @@ def test_values_of_a_sweep() -> None:
     assert values_of("--dtype=bf16,int4", ("dtype",)) == ("dtype", ["bf16", "int4"])
     with pytest.raises(UsageError, match="write it like"):
         values_of("batch=", ("batch",))
+
+
+def test_the_page_shows_what_its_commands_print() -> None:
+    page = (ROOT / "docs" / "estimates.md").read_text("utf-8")
+    places = [place for place in PLACE.finditer(page) if "memprof estimate" in place["command"]]
+    assert places
+    for place in places:
+        words = shlex.split(place["command"])[1:]
+        assert memprof(*words, cwd=ROOT).stdout.rstrip() in place["output"]

@@ -105,3 +105,15 @@ def middle(page: Page, selector: str) -> tuple[float, float]:
 def hovered(page: Page, chart: str) -> str:
     """What a chart says of the thing under the pointer."""
     return page.locator(f"{chart} .hoverlayer").text_content() or ""
+
+
+def open_view(page: Page, key: str) -> None:
+    """Opens one of the views under the timeline."""
+    page.click(f"""button.view[id*='"key":"{key}"']""")
+    settle(page)
+
+
+def choose(page: Page, text: str) -> None:
+    """Presses the first button that says this."""
+    page.locator("button.action", has_text=text).first.click()
+    settle(page)

@@ -15,6 +15,7 @@ from memprof.analyze import analyze
 from memprof.trace import load
 from memprof_dashboard import create_app
 from memprof_dashboard.guard import Guard
+from memprof_dashboard.state import Shown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -96,7 +97,11 @@ class Stage:
 
     def show(self, *paths: Path) -> None:
         """Serves traces behind the guard, but without a token."""
-        app = create_app([analyze(load(path)) for path in paths])
+        self.serve(Shown([analyze(load(path)) for path in paths]))
+
+    def serve(self, shown: Shown) -> None:
+        """Serves what is shown, which may change."""
+        app = create_app(shown)
         self._shown = Guard(app.server, token=None, script_hashes=app.csp_hashes())
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from memprof.analyze import analyze, report_document
 from memprof.trace import load
 from memprof.units import format_bytes
 from tests.dashboard import oracle
-from tests.dashboard.acts import click_at, drag, filter_by, listed, points, tile, window
+from tests.dashboard.acts import click_at, drag, filter_by, listed, open_view, points, tile, window
 from tests.dashboard.browser import settle
 from tests.dashboard.conftest import Open
 
@@ -23,6 +23,7 @@ def test_a_real_trace_opens_at_its_peak(open_page: Open, real_trace: Path) -> No
     peak = report_document(analyze(load(real_trace)))["devices"]["cpu"]["peak"]
     assert page.inner_text("#moment-bytes") == format_bytes(peak["requested_bytes"])
     assert "the peak" in page.inner_text("#headline")
+    open_view(page, "analysis")
     assert re.search(
         r"weights\s+73\.03 KiB\s+73\.03 KiB\s+0 B\s+exact", page.inner_text("#comparison")
     )

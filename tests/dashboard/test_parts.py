@@ -9,7 +9,7 @@ import pytest
 
 from memprof.analyze import ModuleRow, analyze
 from memprof.trace import CATEGORIES, Trace, load
-from memprof_dashboard.address import read_address, write_address
+from memprof_dashboard.address import Address, read_address, write_address
 from memprof_dashboard.bands import Bands
 from memprof_dashboard.gestures import clicked_event, neighbour, within, zoomed_to
 from memprof_dashboard.legend import legend
@@ -89,9 +89,11 @@ def test_a_window_lies_within_the_trace(crowded: Subject) -> None:
 
 
 def test_addresses_come_back() -> None:
-    said = read_address(write_address(2, 17, (0.25, 1.5)))
-    assert (said.tab, said.event, said.window) == (2, 17, (0.25, 1.5))
-    assert read_address(write_address(0, 3, None)).window is None
+    whole = Address(2, 17, 0.25, 1.5, "steps", "mlp act", ("weights", "resident set"), "blocks", 9)
+    for said in (whole, Address(event=3), Address(hidden=())):
+        assert read_address(write_address(said)) == said
+    assert whole.window == (0.25, 1.5)
+    assert Address(event=3).window is None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_the_estimate_is_drawn_beside_the_measurement() -> None:
     build.fact("model", fact)
     chart = TimelineFigure(subject(build.trace()))
     assert [line.value.tolist() for line in chart.lines] == [[400, 400]]
-    figure = chart.figure(chart.sample(*chart.subject.window_ns), chart.subject.peak)
+    figure = chart.figure(chart.sample(*chart.subject.window_ns), chart.subject.peak, ())
     drawn = next(trace for trace in figure["data"] if trace["name"].startswith("estimated"))
     assert set(decoded(drawn["y"])) == {400.0}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from memprof.trace import load
 from memprof.units import format_bytes
 from tests.dashboard import oracle
-from tests.dashboard.acts import hovered, listed, middle, tile
+from tests.dashboard.acts import hovered, listed, middle, open_view, tile
 from tests.dashboard.browser import settle
 from tests.dashboard.conftest import Open
 from tests.synthetic import synthetic_training
@@ -59,8 +59,9 @@ def test_inference_alone(open_page: Open, tmp_path: Path) -> None:
             build.free(build.alloc(100, op="aten::mm"))
     page = open_page(build.write(tmp_path / "t.json"))
     assert page.inner_text("#legend").split("\n") == ["temporary", "KV cache", "weights"]
-    assert "gradients" in page.inner_text("#comparison .note")
     assert "decode" in page.inner_text("#headline")
+    open_view(page, "analysis")
+    assert "gradients" in page.inner_text("#comparison .note")
 
 
 def test_names_are_text_and_nothing_else(open_page: Open, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from memprof.analyze.compare import compare
 from memprof.attribute import attribute
 from memprof.trace import CATEGORIES
 from tests.distributed.conftest import Rank, RanksOf
@@ -68,6 +69,15 @@ def test_each_rank_writes_a_file_of_its_own(ranks_of: RanksOf, program: str) -> 
         assert trace.complete
         assert trace.header["rank"] == rank.number
         assert trace.source.endswith(f"trace.rank{rank.number}.json")
+
+
+@pytest.mark.parametrize("program", ["fully_shard", "tensor parallel"])
+def test_estimates_are_of_each_process_s_own_part(ranks_of: RanksOf, program: str) -> None:
+    for rank in ranks_of(program):
+        rows = {row.category: row for row in compare(rank.analysis) if row.device == "cpu"}
+        assert rows["weights"].measured_bytes > 0
+        assert rows["weights"].error_bytes == 0
+        assert rows["optimizer_state"].error_bytes == 0
 
 
 def test_buckets_are_told_apart_by_number(ranks_of: RanksOf) -> None:

@@ -1,5 +1,7 @@
 """The catalogue of models against transformers' own classes, and against published counts."""
 
+import math
+
 import pytest
 import torch
 import transformers as hf
@@ -10,6 +12,7 @@ from memprof.estimate.catalog.models import model_config, model_names
 from memprof.estimate.experts import active_parameters
 from memprof.estimate.model_spec import ModelSpec
 from memprof.estimate.shapes import parameter_count, parameter_shapes
+from tests.estimate.hyena import hyena
 
 #: As the models' cards and the headers of their weight files say, the head once where it is tied.
 PUBLISHED = {
@@ -94,6 +97,16 @@ def configuration(model: str) -> hf.PreTrainedConfig:
     return hf.AutoConfig.for_model(kind, **told)
 
 
+@pytest.mark.parametrize("name", ["hyenadna-tiny-1k", "hyenadna-small-32k", "hyenadna-large-1m"])
+def test_hyena_has_the_parameters_of_its_papers(name: str) -> None:
+    config = dict(model_config(name))
+    with torch.device("meta"):
+        model = hyena(config)
+    real = sorted(parameter.numel() for parameter in model.parameters())
+    shapes = parameter_shapes(config) or []
+    assert sorted(math.prod(shape) for _, shape in shapes) == real
+
+
 def in_transformers(name: str) -> bool:
     return model_config(name)["model_type"] != "hyenadna"
 
@@ -105,6 +118,7 @@ def test_names_and_shapes_are_those_of_transformers_own_class(name: str) -> None
     model.tie_weights()
     real = [(key, tuple(parameter.shape)) for key, parameter in model.named_parameters()]
     assert parameter_shapes(model_config(name)) == real
+    assert parameter_shapes(configuration(name).to_dict()) == real
 
 
 @pytest.mark.parametrize("name", [name for name in model_names() if in_transformers(name)])

@@ -91,7 +91,7 @@ def test_generation() -> None:
 
 
 def test_working_memory_that_no_formula_knows_is_said_to_come_on_top() -> None:
-    config = hf.Qwen3Config(num_hidden_layers=2, hidden_size=64, num_attention_heads=4)
+    config = hf.Phi3Config(num_hidden_layers=2, hidden_size=64, num_attention_heads=4)
     found = estimate(config.to_dict(), RunSpec(mode="decode", batch=2, context=99))
     held = found.by_category
     known = (held["weights"].bytes or 0) + (held["kv_cache"].bytes or 0) + 2 * 8

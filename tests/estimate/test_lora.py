@@ -34,6 +34,12 @@ def test_weights_gradients_and_state_are_those_of_peft(targets: tuple[str, ...])
     assert "frozen" in found["activations"].formula
 
 
+def test_gpt2_has_its_inputs_first() -> None:
+    run = RunSpec(tokens=4, optimizer="sgd", lora=Lora(3, ("c_attn",)))
+    found = estimate("gpt2", run).by_category["gradients"]
+    assert found.bytes == 12 * 3 * (768 + 3 * 768) * 4
+
+
 def test_a_layer_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UsageError, match="did you mean q_proj"):
         estimate(llama().config, RunSpec(lora=Lora(4, ("q_prj",))))

@@ -172,6 +172,13 @@ def test_mixed_precision_as_megatron_has_it_is_18_bytes_a_parameter() -> None:
     assert held / 8_030_261_248 == pytest.approx(18, abs=0.001)
 
 
+@pytest.mark.parametrize("parallel", [Parallelism(tp=2), Parallelism(pp=2)])
+def test_a_module_that_nobody_knows_is_not_split_by_guessing(parallel: Parallelism) -> None:
+    layers = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
+    with pytest.raises(UsageError, match="tell"):
+        estimate(layers, RunSpec(parallel=parallel))
+
+
 @pytest.mark.parametrize(
     ("name", "parallel", "reason"),
     [

@@ -59,6 +59,6 @@ def test_every_known_state_has_its_formula() -> None:
 
 
 def test_an_unknown_state_is_not_guessed_at() -> None:
-    estimate = recurrent_state({"model_type": "jamba"}, 1, 4)
+    estimate = recurrent_state({"model_type": "bamba"}, 1, 4)
     assert estimate.bytes is None
-    assert "jamba" in estimate.formula
+    assert "bamba" in estimate.formula

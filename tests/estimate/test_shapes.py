@@ -63,6 +63,13 @@ def test_an_unknown_architecture_has_no_formula() -> None:
     assert parameter_shapes({}) is None
 
 
+@pytest.mark.parametrize("size", ["wide", -4, 0, 2.5, [4]])
+def test_a_size_that_cannot_be_is_refused(size: object) -> None:
+    config = hf.LlamaConfig(**SMALL).to_dict() | {"hidden_size": size}
+    with pytest.raises(UsageError, match="size that cannot be"):
+        parameter_count(config)
+
+
 def test_a_missing_size_is_named() -> None:
     with pytest.raises(UsageError, match="n_layer"):
         parameter_count({"model_type": "gpt2", "n_embd": 8, "vocab_size": 4, "n_positions": 4})

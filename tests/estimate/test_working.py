@@ -24,6 +24,9 @@ CASES: dict[str, dict[str, Any]] = {
     "bfloat16, narrow MLP": {"dtype": torch.bfloat16, "intermediate_size": 16},
     "all heads": {"num_key_value_heads": 4, "intermediate_size": 200},
     "mistral": {"kind": "Mistral", "sliding_window": None},
+    "qwen3": {"kind": "Qwen3", "head_dim": 8},
+    "qwen3 bfloat16": {"kind": "Qwen3", "head_dim": 16, "dtype": torch.bfloat16},
+    "qwen3, narrow MLP": {"kind": "Qwen3", "head_dim": 8, "intermediate_size": 16},
     "qwen2": {"kind": "Qwen2", "num_key_value_heads": 1},
 }
 

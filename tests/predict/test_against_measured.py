@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from memprof.analyze.compare import compare_document
+from memprof.cli.render.compare import compare_text
 from tests.predict.conftest import measured, predicted, requests
 from tests.predict.programs import PROGRAMS
 
@@ -18,8 +20,7 @@ FEWEST = 100  # requests of a program that is worth comparing
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_same_requests_in_the_same_order(name: str) -> None:
     program = PROGRAMS[name]
-    real = measured(program)
-    fake = predicted(program, without=["gradient_sums"])  # the hook has them summed up as new
+    real, fake = measured(program), predicted(program)
     asked = requests(real.trace)
     assert len(asked) > FEWEST
     assert requests(fake.trace) == asked
@@ -34,3 +35,16 @@ def test_the_peak_that_the_allocator_saw(name: str) -> None:
     real, fake = measured(program, "native"), predicted(program)
     expected = real.peak().requested_bytes
     assert abs(fake.peak().requested_bytes - expected) <= 0.01 * expected
+
+
+def test_side_by_side() -> None:
+    program = PROGRAMS["CNN"]
+    document = compare_document(measured(program).analysis, predicted(program).analysis)
+    rows = document["devices"]["cpu"]["categories"]
+    for category in ("weights", "gradients", "optimizer_state", "activations"):
+        assert rows[category]["predicted_bytes"] == rows[category]["measured_bytes"] > 0
+        assert rows[category]["prediction_error_bytes"] == 0
+    shown = [str(part) for part in compare_text(document, source="trace.json")]
+    assert any("measured, predicted and estimated" in line for line in shown)
+    elsewhere = compare_document(measured(program).analysis, predicted(lambda: None).analysis)
+    assert elsewhere["devices"]["cpu"]["categories"]["weights"]["predicted_bytes"] is None

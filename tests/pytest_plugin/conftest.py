@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,13 @@ class Project:
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """An empty project."""
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """An empty project; the garbage collector need not look at what this process has so far."""
     monkeypatch.delenv("MEMPROF", raising=False)
-    return Project(pytester)
+    gc.collect()
+    gc.freeze()
+    yield Project(pytester)
+    gc.unfreeze()
 
 
 Sentences = Callable[[dict[str, Any]], list[str]]

@@ -83,7 +83,9 @@ def test_absolute():
     assert found["test_absolute"]["outcome"] == "failed"
     (absolute,) = found["test_absolute"]["verdicts"]
     assert absolute["measured_bytes"] == 576 * KIB
-    assert "counted in is what was there: 512.00 KiB" in absolute["sentence"]
+    assert absolute["sentence"].endswith(
+        "; of it 512.00 KiB was held before the test (unattributed 512.00 KiB)"
+    )
 
 
 def test_own_fixtures_count_and_shared_ones_do_not(project: Project) -> None:
@@ -107,10 +109,22 @@ def test_counted_and_too_much(shared, own):
 @pytest.mark.memory_ceiling("20 KiB", fixtures=False)
 def test_not_counted(shared, own):
     take(20)
+
+@pytest.fixture(scope="module")
+def late():
+    return take(7)
+
+@pytest.mark.memory_ceiling("120 KiB")
+def test_with_a_late_shared_one(shared, own, request):
+    take(20)
+    request.getfixturevalue("late")
 """)
-    assert [result["outcome"] for result in found.values()] == ["passed", "failed", "passed"]
-    assert [r["verdicts"][0]["measured_bytes"] // KIB for r in found.values()] == [120, 120, 20]
-    assert [r["verdicts"][0]["held_bytes"] // KIB for r in found.values()] == [1000, 1000, 1100]
+    outcomes = [result["outcome"] for result in found.values()]
+    assert outcomes == ["passed", "failed", "passed", "passed"]
+    verdicts = [result["verdicts"][0] for result in found.values()]
+    assert [verdict["measured_bytes"] // KIB for verdict in verdicts] == [120, 120, 20, 120]
+    held = [verdict["held_bytes"] - verdicts[0]["held_bytes"] for verdict in verdicts]
+    assert held == [0, 0, 100 * KIB, 0]
 
 
 def test_the_closest_wins_and_several_add_up(project: Project) -> None:
@@ -221,22 +235,32 @@ def test_out_of_memory():
     kept = take(30)
     torch.empty(1 << 60, dtype=torch.uint8)
 
+@pytest.fixture
+def large():
+    kept = take(30)
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+@pytest.mark.memory_ceiling("1 GiB")
+def test_fixture_out_of_memory(large):
+    pass
+
 @pytest.mark.memory_ceiling("1 GiB")
 def test_out_of_device_memory():
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
 """
     found = project.results(source, "--memprof-trace-dir", "traces")
-    assert [result["outcome"] for result in found.values()] == ["failed"] * 3
+    assert [result["outcome"] for result in found.values()] == ["failed"] * 4
     assert not any(result["exceeded"] for result in found.values())
     assert sentences(found["test_wrong"])[0].startswith("memory peaked at 11.00 KiB")
-    died = found["test_out_of_memory"]["verdicts"][-1]
-    assert died["check"] == "out_of_memory"
-    assert died["sentence"].startswith(
-        "out of memory: it tried to allocate 1024.00 PiB; memory peaked at 30.00 KiB on cpu"
-    )
-    assert died["largest"] == ["30.00 KiB  unattributed  zeros  test_it.py:7"]
+    for name in ("test_out_of_memory", "test_fixture_out_of_memory"):
+        died = found[name]["verdicts"][-1]
+        assert died["check"] == "out_of_memory"
+        assert died["sentence"].startswith(
+            "out of memory: it tried to allocate 1024.00 PiB; memory peaked at 30.00 KiB on cpu"
+        )
+        assert died["largest"] == ["30.00 KiB  unattributed  zeros  test_it.py:7"]
     assert "tried to allocate 2.00 GiB" in sentences(found["test_out_of_device_memory"])[-1]
-    assert len(list((project.path / "traces").iterdir())) == 3
+    assert len(list((project.path / "traces").iterdir())) == 4
     result = project.again()
     result.stdout.fnmatch_lines(
         ["*FAILURES*", "E*assert 1 == 2", "*- memory -*", "memory peaked at 11.00 KiB on cpu*"]

@@ -70,6 +70,10 @@ def train(double=False):
         (copy * 2).sum().backward()
     return model, copies
 
+@pytest.mark.memory_matches_estimate()
+def test_without_a_model():
+    take(1)
+
 @pytest.mark.memory_matches_estimate("5%", categories=["gradients"])
 def test_differs():
     train(double=True)
@@ -85,10 +89,6 @@ def test_what_another_test_left_is_not_its_own():
 @pytest.mark.memory_matches_estimate("100%", categories=["weights", "inputs"])
 def test_cannot_be_estimated():
     train()
-
-@pytest.mark.memory_matches_estimate()
-def test_without_a_model():
-    take(1)
 """)
     weights = 2 * (64 * 64 + 64) * 4
     assert [v["measured_bytes"] for v in found["test_agrees"]["verdicts"]] == [weights, weights]

@@ -77,7 +77,7 @@ OUTCOMES = {
 
 def run_apart(project: Project, *arguments: str) -> tuple[str, dict[str, Any]]:
     """Runs the tests in a process of their own; returns the output and the JSON's entries."""
-    (project.path / "test_it.py").write_text(HEAD + ELSEWHERE)
+    (project.path / "test_it.py").write_text((HEAD + ELSEWHERE).lstrip())
     (project.path / "pytest.ini").write_text(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
     )
@@ -100,28 +100,23 @@ def outcomes(found: dict[str, Any]) -> dict[str, tuple[str, bool]]:
     return {name: (found[name]["outcome"], found[name]["exceeded"]) for name in OUTCOMES}
 
 
-def test_in_one_process(project: Project) -> None:
-    printed, found = run_apart(project, "-v")
+def test_everything_else_at_once(project: Project) -> None:
+    printed, found = run_apart(project, "-n", "1", "-v", "--memprof")
     assert outcomes(found) == OUTCOMES
-    assert "test_it.py::test_again RERUN" in printed
-    assert "test_it.py::test_again PASSED" in printed
+    assert "RERUN test_it.py::test_again" in printed
+    assert "PASSED test_it.py::test_again" in printed
+    assert "MEMORY test_it.py::test_async" in printed
     assert sentences(found["TestUnit::test_wrong"])[0].startswith("memory peaked at 20.00 KiB")
     for method in ("spawn", "fork"):
         (verdict,) = found[f"test_children[{method}]"]["verdicts"]
         assert verdict["measured_bytes"] == 120 * KIB
-        assert verdict["largest"][0].startswith(
-            "60.00 KiB  temporary  zeros  test_it.py:7  process "
-        )
-        assert len({line.rpartition(" ")[2] for line in verdict["largest"]}) == 2
-
-
-def test_with_xdist(project: Project) -> None:
-    printed, found = run_apart(project, "-n", "1", "-k", "not children", "--memprof")
-    assert outcomes(found) == OUTCOMES
+        line = "60.00 KiB  temporary  zeros  test_it.py:7  process "
+        assert all(each.startswith(line) for each in verdict["largest"][:2])
+        assert len({each.removeprefix(line) for each in verdict["largest"]}) == 2
     assert "= MEMORY =" in printed
     assert "memory peaked at 20.00 KiB on cpu, ceiling 10.00 KiB (+10.00 KiB)" in printed
     assert "= memory of the tests =" in printed
-    assert "2 memory" in printed
+    assert "4 memory" in printed
 
 
 def test_traces_of_processes_started_otherwise(project: Project) -> None:

@@ -198,5 +198,5 @@ def test_both():
     )
     assert result.parseoutcomes() == {"passed": 1, "failed": 1}
     result.stdout.fnmatch_lines(
-        ["*test_it.py::test_both cannot be measured: it records itself with memprof.trace()*"]
+        ["*test_it.py::test_both cannot be measured: the test records itself with memprof.trace()*"]
     )

@@ -23,12 +23,10 @@ _MAY_GROW = ("weights", "buffers", "kv_cache", "recurrent_state", "gradients", "
 
 def growth(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
     """Tells of what outlived its step, by the line that made it, where a line's bytes grow."""
-    bounds = _bounds(analysis.trace)
-    if len(bounds) <= _STEPS:
-        return
-    places = _growing(device, bounds)
+    places = growing_places(device)
     if not places:
         return
+    bounds = step_bounds(analysis.trace)
     kept = np.sort(np.concatenate([place.allocations for place in places]))
     total, steps = sum(place.bytes for place in places), len(bounds) - 2
     yield Finding(
@@ -44,7 +42,7 @@ def growth(analysis: Analysis, device: DeviceAnalysis) -> Iterator[Finding]:
     )
 
 
-def _bounds(trace: Trace) -> Ints:
+def step_bounds(trace: Trace) -> Ints:
     """Numbers of the first event of each step, and of the first one after the last one's phases.
 
     What the program gives up after its loop would hide what it held in it.
@@ -56,8 +54,14 @@ def _bounds(trace: Trace) -> Ints:
     return bounds
 
 
-def _growing(device: DeviceAnalysis, bounds: Ints) -> list[Place]:
-    """Places whose bytes grow, those with the most first."""
+def growing_places(device: DeviceAnalysis) -> list[Place]:
+    """Places whose bytes grow from step to step, those with the most first.
+
+    Each has what is alive after the last step and was made before it.
+    """
+    bounds = step_bounds(device.levels.trace)
+    if len(bounds) <= _STEPS:
+        return []
     trace, category = device.levels.trace, device.levels.attribution.category
     rows = trace.allocations
     grows = ~np.isin(category, [CATEGORIES.index(name) for name in _MAY_GROW])

@@ -21,6 +21,7 @@ _COLUMNS = (
     Column("in %", "number"),
     Column("why", "wrap"),
 )
+_PREDICTION_COLUMNS = (Column("predicted", "number"), Column("error", "number"))
 
 
 def compare_text(document: Data, *, source: str, quiet: bool = False) -> Iterator[RenderableType]:
@@ -28,7 +29,8 @@ def compare_text(document: Data, *, source: str, quiet: bool = False) -> Iterato
     yield run_line(document)
     yield from early_end(document)
     for name, device in document["devices"].items():
-        yield Text(f"\nHighest level of each category on {name}, measured and estimated\n", "bold")
+        ways = "measured, predicted and" if _is_predicted(device["categories"]) else "measured and"
+        yield Text(f"\nHighest level of each category on {name}, {ways} estimated\n", "bold")
         yield _comparison(device["categories"])
     if not document["devices"]:
         yield Text("\nNothing was recorded, so there is nothing to compare.")
@@ -37,12 +39,35 @@ def compare_text(document: Data, *, source: str, quiet: bool = False) -> Iterato
 
 
 def _comparison(categories: Mapping[str, Data]) -> Table:
+    if _is_predicted(categories):
+        return _with_prediction(categories)
     rows = [
         (category(name), *_numbers(row), row["explanation"])
         for name, row in categories.items()
         if row["measured_bytes"] or row["estimated_bytes"] or name == "unattributed"
     ]
     return Table(_COLUMNS, rows)
+
+
+def _is_predicted(categories: Mapping[str, Data]) -> bool:
+    return any("predicted_bytes" in row for row in categories.values())
+
+
+def _with_prediction(categories: Mapping[str, Data]) -> Table:
+    rows = [
+        (category(name), measured, *_prediction(row), *estimated, row["explanation"])
+        for name, row in categories.items()
+        for measured, *estimated in [_numbers(row)]
+        if row["measured_bytes"] or row["predicted_bytes"] or row["estimated_bytes"]
+    ]
+    return Table((*_COLUMNS[:2], *_PREDICTION_COLUMNS, *_COLUMNS[2:]), rows)
+
+
+def _prediction(row: Data) -> tuple[str, str]:
+    predicted, error = row["predicted_bytes"], row["prediction_error_bytes"]
+    if predicted is None:
+        return UNKNOWN, UNKNOWN
+    return size(predicted), size(error, sign=True)
 
 
 def _numbers(row: Data) -> tuple[str, str, str, str]:

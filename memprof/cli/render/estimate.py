@@ -37,7 +37,7 @@ def estimate_text(
     if len(document["peaks"]) > 1:
         yield heading("Moments that can be the highest\n")
         yield _moments(document)
-    if document["kv_cache_bytes_per_token"]:
+    if document["kv_cache_bytes_per_token"] and document["run"]["mode"] != "train":
         yield Text(
             f"\nOne more token of one sequence: {_both(document['kv_cache_bytes_per_token'])}"
         )
@@ -169,7 +169,7 @@ def _machine(key: str, row: Data) -> list[str]:
         f"{line['tokens_per_second']:,.4g}",
         line["bound"],
         f"{line['intensity']:,.1f}",
-        f"{line['ridge']:,.0f}",
+        UNKNOWN if line["ridge"] is None else f"{line['ridge']:,.0f}",
     ]
 
 
@@ -242,6 +242,10 @@ def _formulas(document: Data) -> Iterator[RenderableType]:
     ]
     titles = (Column("category"), Column("", "number"), Column("bytes", "number"))
     yield Table((*titles, Column("formula", "wrap")), rows)
+    yield heading("Seconds of a call\n")
+    lines = {key: row["roofline"] for key, row in document["machines"].items() if row["roofline"]}
+    times = [(key, f"{line['seconds']:.4g}", line["formula"]) for key, line in lines.items()]
+    yield Table((Column("machine"), Column("s", "number"), Column("formula", "wrap")), times)
 
 
 def _assumptions(document: Data) -> Iterator[RenderableType]:

@@ -34,6 +34,8 @@ def predict_text(document: Data, *, source: str, quiet: bool = False) -> Iterato
     yield from _levels(document)
     yield heading("Fits on")
     yield Table(_FITS, map(_fit, document["fits"].items()))
+    yield from _search(document)
+    yield from _changes(document)
     yield from remarks(document)
     if not quiet:
         yield next_command(f"memprof report {source}")
@@ -65,3 +67,28 @@ def _fit(item: tuple[str, Data]) -> Row:
     key, fit = item
     verdict = Text("yes", "green") if fit["fits"] else Text("no", "bold red")
     return key, size(fit["total_bytes"]), verdict, size(fit["headroom_bytes"], sign=True)
+
+
+def _search(document: Data) -> Iterator[RenderableType]:
+    found = document["search"]
+    if found is None:
+        return
+    name, tried = found["argument"], len(found["tried"])
+    yield heading(f"The largest --{name} that fits on {document['gpu']}")
+    if found["largest"] is None:
+        yield indented(f"none: not even {found['range'][0]}")
+    else:
+        needed = size(found["tried"][str(found["largest"])])
+        yield indented(f"{found['largest']}, which needs {needed} ({tried} predictions)")
+
+
+def _changes(document: Data) -> Iterator[RenderableType]:
+    changes = document["changes"]
+    if changes is None:
+        return
+    yield heading(f"To make it fit on {document['gpu']}, the cheapest first")
+    if not changes:
+        yield indented("None of the changes that were predicted is enough.")
+    for number, change in enumerate(changes, 1):
+        needed = size(change["needed_bytes"])
+        yield indented(f"{number}. needs {needed}: {change['text']} Cost: {change['cost']}.")

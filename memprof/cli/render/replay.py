@@ -30,7 +30,12 @@ def replay_text(document: Data, *, quiet: bool = False) -> Iterator[RenderableTy
             document["settings"] or "default allocator settings",
         )
     )
+    others = [name for name in document["devices"] if name != document["device"]]
+    if others:
+        yield Text(f"{', '.join(others)} with --device", "dim")
     yield from _exactness(document)
+    if not document["complete"]:
+        yield Text("The trace ends early: what the program did after that is not in it.")
     yield from _levels(document)
     yield from _over_time(document)
     yield from _segments(document)
@@ -46,6 +51,9 @@ def _exactness(document: Data) -> Iterator[RenderableType]:
             "\nAs PyTorch's CUDA allocator would place it, all on one stream; the trace has no "
             "addresses to compare with."
         )
+        if document["measured_reserved_peak"] is not None:
+            measured = size(document["measured_reserved_peak"])
+            yield Text(f"PyTorch itself said that it had reserved {measured} at most.")
     elif document["exact"] and not document["events"]:
         yield Text("\nNo events, only a state; it is one that the allocator's rules lead to.")
     elif document["exact"]:

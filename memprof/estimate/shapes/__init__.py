@@ -58,7 +58,7 @@ def parameter_shapes(config: Config) -> list[Named] | None:
     if formula is None:
         return None
     try:
-        return list(formula(config))
+        shapes = list(formula(config))
     except KeyError as missing:
         key = missing.args[0]
         raise UsageError(
@@ -68,6 +68,17 @@ def parameter_shapes(config: Config) -> list[Named] | None:
         raise UsageError(
             f"the {config['model_type']} configuration has a size that cannot be: {error}"
         ) from None
+    strange = next((named for named in shapes if not all(map(_is_size, named[1]))), None)
+    if strange is not None:
+        raise UsageError(
+            f"the {config['model_type']} configuration has a size that cannot be: "
+            f"{strange[0]} would have the shape {strange[1]}"
+        )
+    return shapes
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def parameter_count(config: Config) -> int | None:

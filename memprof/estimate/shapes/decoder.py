@@ -15,6 +15,7 @@ from memprof.estimate.shapes.parts import (
     head,
     head_width,
     linear,
+    number_of_experts,
 )
 
 Part = Callable[[Config, str, int], Iterator[Named]]
@@ -115,7 +116,7 @@ def _qwen3_experts(config: Config, name: str, layer: int) -> Iterator[Named]:
     if not _is_sparse(config, layer):
         yield from gated_mlp(config, name, config["intermediate_size"])
         return
-    h, experts = config["hidden_size"], config["num_experts"]
+    h, experts = config["hidden_size"], number_of_experts(config)
     yield from fused_experts(f"{name}.experts", experts, config["moe_intermediate_size"], h)
     yield f"{name}.gate.weight", (experts, h)
 
@@ -124,7 +125,7 @@ def _qwen2_experts(config: Config, name: str, layer: int) -> Iterator[Named]:
     if not _is_sparse(config, layer):
         yield from gated_mlp(config, name, config["intermediate_size"])
         return
-    h, experts = config["hidden_size"], config["num_experts"]
+    h, experts = config["hidden_size"], number_of_experts(config)
     yield f"{name}.gate.weight", (experts, h)
     yield from fused_experts(f"{name}.experts", experts, config["moe_intermediate_size"], h)
     shared = config["shared_expert_intermediate_size"]

@@ -35,6 +35,11 @@ def fused_experts(name: str, experts: int, inner: int, hidden: int) -> Iterator[
     yield f"{name}.down_proj", (experts, hidden, inner)
 
 
+def number_of_experts(config: Config) -> int:
+    """Experts of a layer: releases of transformers tell them under one of two names."""
+    return int(config.get("num_local_experts") or config["num_experts"])
+
+
 def head_width(config: Config) -> int:
     """Elements of one attention head."""
     return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])

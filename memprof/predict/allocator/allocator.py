@@ -75,11 +75,11 @@ class CachingAllocator:
         pool = self._pool(size, stream)
         if self._collects:
             pool.arena.searches += 1
-        block = self._best_fit(pool, size)
-        if block is None:
+        place = self._best_fit(pool, size)
+        if place is None:
             block = self._from_device(pool, size)
         else:
-            self.segments.take(block)
+            block = self.segments.take_at(pool, place)
         rest = block.size - size
         if rest >= pool.least_rest and size < self._max_split:
             self.segments.put(block.split(size))
@@ -178,12 +178,12 @@ class CachingAllocator:
                 return arena.pool(stream)
         return (self.small if size <= SMALL_REQUEST else self.large).pool(stream)
 
-    def _best_fit(self, pool: StreamPool, size: int) -> Block | None:
-        """Finds the smallest free block that holds `size` bytes, of those the lowest."""
+    def _best_fit(self, pool: StreamPool, size: int) -> int | None:
+        """The place of the smallest free block that holds `size` bytes, of those the lowest."""
         if not self.any_block_may_serve:
             return restricted_best_fit(pool, size, self.settings)
         place = bisect_left(pool.free, (size,))
-        return pool.free[place][2] if place < len(pool.free) else None
+        return place if place < len(pool.free) else None
 
     def _from_device(self, pool: StreamPool, size: int) -> Block:
         """Gets new memory, giving back unused memory where the device has no more."""

@@ -8,8 +8,8 @@ from memprof.predict.allocator.blocks import Block, StreamPool
 from memprof.predict.allocator.settings import AllocatorSettings
 
 
-def restricted_best_fit(pool: StreamPool, size: int, settings: AllocatorSettings) -> Block | None:
-    """Finds the free block for `size` where expandable or oversize blocks need care."""
+def restricted_best_fit(pool: StreamPool, size: int, settings: AllocatorSettings) -> int | None:
+    """The place of the free block for `size` where expandable or oversize blocks need care."""
     free = pool.free
     place = bisect_left(free, (size,))
     if settings.expandable_segments:
@@ -19,8 +19,7 @@ def restricted_best_fit(pool: StreamPool, size: int, settings: AllocatorSettings
             place += 1
     if place >= len(free):
         return None
-    block = free[place][2]
-    return block if _may_serve(block, size, settings) else None
+    return place if _may_serve(free[place][2], size, settings) else None
 
 
 def _with_least_room_to_grow(pool: StreamPool, place: int) -> int:

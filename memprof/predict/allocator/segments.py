@@ -90,14 +90,23 @@ class Segments:
     def put(self, block: Block) -> None:
         """Puts a block into its pool."""
         block.pool.put(block)
-        if block.reservation is not None or block.is_whole:
+        # A block with neighbours, outside expandable segments, is tied to them.
+        if block.reservation is not None or (block.before is None and block.after is None):
             self.levels.releasable += block.releasable()
 
     def take(self, block: Block) -> None:
         """Takes a block out of its pool."""
-        if block.reservation is not None or block.is_whole:
-            self.levels.releasable -= block.releasable()
         block.pool.remove(block)
+        if block.reservation is not None or (block.before is None and block.after is None):
+            self.levels.releasable -= block.releasable()
+
+    def take_at(self, pool: StreamPool, place: int) -> Block:
+        """Takes the block at a place among the free ones of a pool."""
+        block = pool.free.pop(place)[2]
+        block.free = False
+        if block.reservation is not None or (block.before is None and block.after is None):
+            self.levels.releasable -= block.releasable()
+        return block
 
     def _absorb(self, block: Block, neighbour: Block) -> None:
         self.take(neighbour)

@@ -80,7 +80,7 @@ def parse_settings(text: str) -> AllocatorSettings:
     # PyTorch holds other sizes against that of large segments, wherever it stands.
     for name, value in sorted(pairs, key=lambda pair: pair[0] != "large_segment_size_mb"):
         if name not in _READERS:
-            raise UsageError(f"--settings: PyTorch has no allocator setting {name!r}{_close(name)}")
+            raise UsageError(f"PyTorch has no allocator setting {name!r}{_close(name)}")
         settings = replace(settings, **_READERS[name](name, value))
         _check_sizes(name, value, settings)
     return settings
@@ -129,11 +129,13 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
             if text[begin:place]:
                 name, colon, value = text[begin:place].partition(":")
                 if not colon or not value:
-                    raise UsageError(f"--settings: {name!r} has no value: write it like name:value")
+                    raise UsageError(
+                        f"allocator setting {name!r} has no value: write it like name:value"
+                    )
                 yield name, value
             begin = place + 1
     if depth:
-        raise UsageError(f"--settings: {text!r} has a bracket without its other half")
+        raise UsageError(f"allocator settings {text!r} have a bracket without its other half")
 
 
 def _close(name: str) -> str:
@@ -142,7 +144,7 @@ def _close(name: str) -> str:
 
 
 def _refuse(name: str, value: str, expected: str) -> UsageError:
-    return UsageError(f"--settings: {name}:{value} must be {expected}")
+    return UsageError(f"allocator setting {name}:{value} must be {expected}")
 
 
 def _truth(name: str, value: str) -> dict[str, Any]:

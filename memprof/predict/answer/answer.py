@@ -6,18 +6,25 @@ from typing import Any
 
 from memprof.analyze import Analysis
 from memprof.analyze.report import report_document
+from memprof.predict.answer.again import Again, again_options, cheapest_changes
 from memprof.predict.answer.fits import CONTEXT_BYTES, fits
 from memprof.predict.answer.levels import highest_levels
-from memprof.predict.gpu import Gpu
+from memprof.predict.answer.search import Range, largest
+from memprof.predict.gpu import gpu_named
+from memprof.predict.options import PredictOptions
 
 SCHEMA = 1
 
 
-def answer(analysis: Analysis, gpu: Gpu) -> dict[str, Any]:
+def answer(analysis: Analysis, options: PredictOptions) -> dict[str, Any]:
     """What the predicted program needs, and where it fits.
 
     `needed_bytes` is what its fullest device must have: what the allocator reserves at most, and
     the context. A program that never asks for a GPU is judged as if it had put all there.
+
+    Args:
+        analysis: the predicted trace.
+        options: how it was predicted.
 
     Returns:
         `peak` with its bytes by category, `fits` by GPU, and the report of the trace.
@@ -29,7 +36,7 @@ def answer(analysis: Analysis, gpu: Gpu) -> dict[str, Any]:
         "trace": report["trace"],
         "complete": report["complete"],
         "warnings": report["warnings"],
-        "gpu": gpu.hardware.key,
+        "gpu": gpu_named(options.gpu).hardware.key,
         "device": name,
         "devices": {name: report["devices"][name]} if name else {},
     }
@@ -47,6 +54,36 @@ def answer(analysis: Analysis, gpu: Gpu) -> dict[str, Any]:
             "by_category": analysis.device(name).peak.by_category,
         },
         "fits": fits(levels),
+    }
+
+
+def full_answer(
+    analysis: Analysis,
+    options: PredictOptions,
+    program: tuple[str, ...],
+    searched: Range | None = None,
+    *,
+    changes: bool = True,
+) -> dict[str, Any]:
+    """The answer, with what only further predictions of the program can say.
+
+    Args:
+        analysis: the predicted trace.
+        options: how it was predicted.
+        program: the program and its arguments.
+        searched: the argument of the program whose largest value is looked for.
+        changes: look for changes that make it fit, if it does not.
+
+    Returns:
+        the answer with `search` and `changes`, None where they were not looked for.
+    """
+    document = answer(analysis, options)
+    again = Again(again_options(options), program, document["gpu"])
+    looks = changes and not document["fits"].get(document["gpu"], {"fits": True})["fits"]
+    return {
+        **document,
+        "search": None if searched is None else largest(again, searched),
+        "changes": cheapest_changes(again) if looks else None,
     }
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -55,7 +53,7 @@ def install(patches: Patches, remark: Remark) -> None:
     patches.replace(FakeTensor, "tolist", lambda _: _tolist)
     patches.replace(FakeTensor, "numpy", lambda _: _numpy)
     patches.replace(torch.utils.data.DataLoader, "__init__", _without_workers)
-    _set_for_now(_IN_ONE_THREAD, patches)
+    patches.set_variable(_IN_ONE_THREAD, "1")
     watch = ImportWatch(
         {
             "safetensors.torch": lambda module: _safetensors(module, patches, skip),
@@ -66,17 +64,6 @@ def install(patches: Patches, remark: Remark) -> None:
     )
     watch.start()
     patches.on_undo(watch.stop)
-
-
-def _set_for_now(variable: str, patches: Patches) -> None:
-    """Sets a variable of the environment unless the user has."""
-    if variable not in os.environ:
-        os.environ[variable] = "1"
-        patches.on_undo(partial(_unset, variable))
-
-
-def _unset(variable: str) -> None:
-    os.environ.pop(variable, None)
 
 
 def _value(tensor: Any) -> torch.Tensor:

@@ -19,12 +19,10 @@ from memprof.predict.fake.data_dependent import shaped_by_data
 from memprof.predict.fake.kernels import CORRECTED, INSTEAD
 from memprof.predict.fake.places import asking_line
 from memprof.predict.fake.stand_ins import NUMBER
-from memprof.predict.fake.values import computed, follow, tensors_in, value_of
+from memprof.predict.fake.values import computed, follow, is_assumed, tensors_in, value_of
 from memprof.predict.fake.workspaces import KernelWorkspaces
-from memprof.record.storages import current_node
 
 _aten = torch.ops.aten
-_ACCUMULATES = "torch::autograd::AccumulateGrad"
 _UNSHAPED = (DynamicOutputShapeException, DataDependentOutputException)
 _UNKNOWN = (UnsupportedOperatorException, NotImplementedError)
 Place = Callable[[torch.UntypedStorage, torch.device], None]
@@ -42,23 +40,14 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         place: is told the device of every storage.
         remark: is told, with a code, where an answer was taken for granted.
         workspaces: what kernels take beside their results.
-        sums_in_place: add up gradients as autograd does where there is no mode.
     """
 
-    def __init__(
-        self,
-        place: Place,
-        remark: Remark,
-        workspaces: KernelWorkspaces,
-        *,
-        sums_in_place: bool = True,
-    ) -> None:
+    def __init__(self, place: Place, remark: Remark, workspaces: KernelWorkspaces) -> None:
         super().__init__(allow_non_fake_inputs=True)
         self._within = False  # an operator whose rule calls others
         self._place = place
         self._remark = remark
         self._workspaces = workspaces
-        self._sums_in_place = sums_in_place
 
     @property
     def avoid_device_init(self) -> bool:
@@ -78,8 +67,6 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             return self._item(args[0])
         if func is _aten.equal.default:
             return bool(computed(func, args, kwargs))
-        if func is _aten.add.Tensor and self._sums_in_place and _adds_up_gradients():
-            func = _aten.add_.Tensor
         self._within = True
         try:
             taken = self._workspaces.take(self, func, args)
@@ -104,7 +91,9 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             return result if corrected is None else corrected(self, args, result)
         except _UNSHAPED:
             result = shaped_by_data(self, func, args, kwargs, self._stood_in)
-        except _UNKNOWN:
+        except RuntimeError as error:
+            if not _lacks_shapes(error):
+                raise
             result = None
         if result is None:
             raise CannotPredictError(
@@ -115,16 +104,15 @@ class PredictedMode(FakeTensorMode):  # type: ignore[no-untyped-call]
 
     def _item(self, tensor: torch.Tensor) -> Any:
         known = value_of(tensor)
-        if known is not None:
-            return known.item()
-        self._stood_in("the value of a tensor, which depends on data", NUMBER)
-        return torch.tensor(NUMBER).to(tensor.dtype).item()
+        value = torch.tensor(NUMBER).to(tensor.dtype) if known is None else known
+        if known is None or is_assumed(tensor):
+            self._stood_in("the value of a tensor, which depends on data", value.item())
+        return value.item()
 
     def _stood_in(self, what: str, taken: object) -> None:
-        self._remark("stand_in", f"{asking_line()}: asks for {what}: {taken} was taken")
+        line = asking_line()
+        self._remark(f"stand_in {line}", f"{line}: asks for {what}: {taken} was taken")
 
 
-def _adds_up_gradients() -> bool:
-    """Whether autograd adds to a gradient; any mode makes it do so out of place."""
-    node = current_node()
-    return node is not None and node.name() == _ACCUMULATES and not torch.is_grad_enabled()
+def _lacks_shapes(error: RuntimeError) -> bool:
+    return isinstance(error, _UNKNOWN) or "no fake impl" in str(error)

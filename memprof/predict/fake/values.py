@@ -41,13 +41,18 @@ def value_of(tensor: Any) -> torch.Tensor | None:
     return empty.set_(twin, tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
-def remember(fake: torch.Tensor, value: torch.Tensor) -> None:
+def is_assumed(tensor: Any) -> bool:
+    """Whether the value of a tensor is a stand-in, or follows from one."""
+    return bool(getattr(tensor.untyped_storage(), "_assumed", False))
+
+
+def remember(fake: torch.Tensor, value: torch.Tensor, *, assumed: bool = False) -> None:
     """Gives the storage of a fresh tensor a twin with these values."""
     storage: Any = fake.untyped_storage()
     twin = torch.empty_strided(fake.size(), fake.stride(), dtype=fake.dtype)
     twin.copy_(value)
     if twin.untyped_storage().nbytes() == storage.nbytes():  # else the program made a part of it
-        storage._twin = twin.untyped_storage()
+        storage._twin, storage._assumed = twin.untyped_storage(), assumed
 
 
 def follow(func: Any, args: Any, kwargs: Any, result: Any) -> None:
@@ -101,11 +106,11 @@ def _follow_results(
     if values is not None:
         for fake, value in zip(tensors_in(result), tensors_in(values), strict=True):
             if not _has_twin(fake):
-                remember(fake, value)
+                remember(fake, value, assumed=any(map(is_assumed, tensors_in(args))))
         return
     for fake in fresh:
         if _may_be_known(fake):
-            remember(fake, stand_in(func, fake, args))
+            remember(fake, stand_in(func, fake, args), assumed=func not in _UNSET)
 
 
 def _real(value: Any) -> Any:

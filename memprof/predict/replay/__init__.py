@@ -8,7 +8,7 @@ from memprof.predict.replay.answer import Question, recording_answer, requests_a
 from memprof.predict.replay.differences import Mismatch
 from memprof.predict.replay.player import OutOfMemory, ReplayResult, replay
 from memprof.predict.replay.recording import Action, Event, Recording
-from memprof.predict.replay.requests import Requests, requests_of
+from memprof.predict.replay.requests import Requests, measured_reserved_peak, requests_of
 from memprof.predict.replay.verify import Verification, verify
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "ReplayResult",
     "Requests",
     "Verification",
+    "measured_reserved_peak",
     "recording_answer",
     "replay",
     "requests_answer",

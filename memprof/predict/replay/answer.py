@@ -36,11 +36,7 @@ class Question:
 
 
 def recording_answer(recording: Recording, question: Question) -> dict[str, Any]:
-    """Answers for a recording of PyTorch's.
-
-    Raises:
-        TraceFileError: if the recording contradicts itself.
-    """
+    """Answers for a recording of PyTorch's."""
     found = verify(recording)
     scene = Scene(found.requests, found.before, recording.settings)
     failure = found.result.out_of_memory

@@ -146,13 +146,14 @@ class Player:
     def play(self, begin: int, end: int) -> bool:
         """Plays requests `begin` up to `end`, or up to one that fails; False if one does."""
         requested, allocated, reserved, releasable = self._levels
-        levels, free, addresses = self.allocator.levels, self.allocator.free, self.addresses
-        subjects, failures = self._requests.subjects, len(self.failed)
+        allocator, addresses, subjects = self.allocator, self.addresses, self._requests.subjects
+        levels, live, free = allocator.levels, allocator.live, allocator.free
+        failures = len(self.failed)
         for place in range(begin, end):
             subject = subjects[place]
             if subject >= 0:
                 addresses[subject] = self._allocate(place, subject)
-            elif addresses[~subject] >= 0:
+            elif addresses[~subject] in live:
                 free(addresses[~subject])
             requested.append(levels.requested)
             allocated.append(levels.allocated)

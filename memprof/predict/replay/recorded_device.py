@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from memprof.predict.allocator.device import SimulatedDevice
 from memprof.predict.allocator.states import SegmentState
-from memprof.predict.replay.recording import Action, Event
+from memprof.predict.replay.recording import Action, Event, described
 
 #: What the model asks for beside the recording lies here, away from all that was recorded.
 ELSEWHERE = 1 << 50
@@ -54,7 +54,7 @@ class RecordedDevice:
         elif failed:
             self._differs("out of memory", "a request that was served")
         while self._expected:
-            self._differs("nothing", _text(self._take()))
+            self._differs("nothing", described(self._take()))
 
     def allocate(self, nbytes: int, stream: int, small: bool) -> int | None:
         """Gives the address of the recorded segment; None where the recorded device had none."""
@@ -124,7 +124,7 @@ class RecordedDevice:
         if event is not None and same and address in (None, event.address):
             return self._take()
         model = Event(action, address or 0, nbytes, stream)
-        self._differs(_text(model), "nothing" if event is None else _text(event))
+        self._differs(described(model), "nothing" if event is None else described(event))
         return None
 
     def _take(self) -> Event:
@@ -132,8 +132,3 @@ class RecordedDevice:
         if event.action is Action.SEGMENT_MAP:
             self._maps.popleft()
         return event
-
-
-def _text(event: Event) -> str:
-    where = f" at {event.address:#x}" if event.address and event.action is not Action.OOM else ""
-    return f"{event.action.name.lower()} of {event.size:,} bytes{where}"

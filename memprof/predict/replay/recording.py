@@ -70,3 +70,9 @@ class Recording:
     events: Sequence[Event]
     segments: tuple[SegmentState, ...]
     settings: AllocatorSettings = field(default_factory=AllocatorSettings)
+
+
+def described(event: Event) -> str:
+    """An event in words."""
+    where = "" if event.action is Action.OOM or not event.address else f" at {event.address:#x}"
+    return f"{event.action.name.lower()} of {event.size:,} bytes{where}"

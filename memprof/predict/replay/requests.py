@@ -62,3 +62,12 @@ def requests_of(trace: Trace, device: str) -> Requests:
         nbytes=rows.nbytes[chosen].tolist(),
         time_ns=events.time_ns[here].tolist(),
     )
+
+
+def measured_reserved_peak(trace: Trace, device: str) -> int | None:
+    """Gives the most bytes that PyTorch said it had reserved; None where it was not asked."""
+    series = f"{device}/reserved_bytes"
+    if series not in trace.strings:
+        return None
+    values = trace.samples.value[trace.samples.series == trace.strings.index(series)]
+    return int(values.max()) if len(values) else None

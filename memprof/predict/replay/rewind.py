@@ -12,7 +12,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from memprof.errors import TraceFileError
 from memprof.predict.allocator.blocks import DEFAULT_POOL, PoolId
 from memprof.predict.allocator.restore import FARTHEST
 from memprof.predict.allocator.settings import AllocatorSettings
@@ -21,21 +20,30 @@ from memprof.predict.allocator.states import BlockState, SegmentState
 from memprof.predict.replay.recording import Action, Event, Recording
 
 
+class ContradictionError(Exception):
+    """An event cannot have led to the state that was recorded after it.
+
+    Attributes:
+        event: its number.
+    """
+
+    def __init__(self, event: int) -> None:
+        super().__init__(event)
+        self.event = event
+
+
 def state_before(recording: Recording) -> tuple[SegmentState, ...]:
     """Gives the segments and blocks that were there before the first event.
 
     Raises:
-        TraceFileError: if an event contradicts the state after it.
+        ContradictionError: if an event contradicts the state after it.
     """
     past = _Past(recording.segments, recording.settings)
     for number in range(len(recording.events) - 1, -1, -1):
         event = recording.events[number]
         undo = _UNDO.get(event.action)
         if undo is not None and not undo(past, event):
-            raise TraceFileError(
-                f"event {number:,} ({event.action.name.lower()} of {event.size:,} bytes at "
-                f"{event.address:#x}) contradicts the segments at the end of the recording"
-            )
+            raise ContradictionError(number)
     return past.segments()
 
 

@@ -14,9 +14,9 @@ from memprof.predict.replay.follow import Follower
 from memprof.predict.replay.player import Ints, ReplayResult
 from memprof.predict.replay.possible import impossible
 from memprof.predict.replay.recorded_requests import RecordedRequests, recorded_requests
-from memprof.predict.replay.recording import Action, Recording
+from memprof.predict.replay.recording import Action, Recording, described
 from memprof.predict.replay.requests import Requests
-from memprof.predict.replay.rewind import state_before
+from memprof.predict.replay.rewind import ContradictionError, state_before
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,20 @@ class Verification:
 def verify(recording: Recording) -> Verification:
     """Replays a recording under its own settings and compares everything it says.
 
-    Raises:
-        TraceFileError: if the recording contradicts itself.
+    Where its events contradict the state at their end, that counts as a mismatch, and the state is
+    all that is replayed.
     """
-    recording = _from_whole_request(recording)
-    before = state_before(recording)
-    recorded = recorded_requests(recording, before)
     differences = Differences()
+    recording = _from_whole_request(recording)
+    try:
+        before = state_before(recording)
+    except ContradictionError as contradiction:
+        differences.event = contradiction.event
+        differences.add(
+            "nothing that the final state allows", described(recording.events[contradiction.event])
+        )
+        recording, before = replace(recording, events=()), recording.segments
+    recorded = recorded_requests(recording, before)
     for rule, state in impossible(recording.segments, recording.settings):
         differences.add(rule, state)
     follower = Follower(recorded, recording.settings, before, differences)
@@ -82,9 +89,12 @@ def _compare_addresses(
 ) -> None:
     for number in _unequal(np.array(recorded.addresses, np.int64), result.addresses):
         differences.event = recorded.made_by[number]
-        differences.add(
-            *(f"allocation at {of[number]:#x}" for of in (result.addresses, recorded.addresses))
-        )
+        replayed, known = result.addresses[number], recorded.addresses[number]
+        differences.add(*map(_allocation, (replayed, known)))
+
+
+def _allocation(address: int) -> str:
+    return "out of memory" if address < 0 else f"allocation at {address:#x}"
 
 
 def _compare_reserved(

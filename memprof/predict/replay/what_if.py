@@ -33,9 +33,9 @@ def what_if(
         return []
     own = play_scenario(scene, None, capacity)
     fails = failed or own.out_of_memory is not None
-    if settings is not None:
+    if settings is not None and settings != scene.settings:
         others = [play_scenario(scene, settings, capacity)]
-    elif fails:
+    elif settings is None and fails:
         others = [play_scenario(scene, remedy, capacity) for remedy in _remedies(scene)]
     else:
         others = []

@@ -15,7 +15,6 @@ RULES: Final[tuple[Rule, ...]] = (CublasWorkspace(), FlashBackward())
 #: Rules that are no memory beside a kernel's results, and what each says.
 CHOICES: Final = {
     "attention_kernels": "which kernel scaled_dot_product_attention takes on a GPU",
-    "gradient_sums": "gradients are summed up in place, as without any mode of PyTorch's",
 }
 
 

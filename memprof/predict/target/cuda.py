@@ -53,6 +53,7 @@ class Cuda:
         for module in (torch.cuda, torch.cuda.memory, torch.cuda.random, torch.cuda.streams):
             for name, answer in answers.items():
                 patches.replace(module, name, _answering(answer))
+        patches.replace(torch._C, "_get_accelerator", lambda _: lambda *_: torch.device("cuda"))
         patches.define(torch._C, "_cuda_getCurrentRawStream", lambda index: 0)
         patches.replace(torch.nn.Module, "cuda", lambda _: _module_to_cuda)
         patches.replace(torch.Tensor, "pin_memory", lambda _: lambda tensor, *_: tensor)

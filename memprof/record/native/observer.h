@@ -68,7 +68,7 @@ inline int64_t running_node() {
   return number < kUnnumbered ? number : -1;
 }
 
-// The calling thread's stream of a device; 0 is the device's default one, and all there is of a CPU.
+// The calling thread's stream of a device; 0 is the default one, and all there is of a CPU.
 inline int64_t stream_at_work(c10::Device device) {
   if (device.is_cpu() || !c10::impl::hasDeviceGuardImpl(device.type())) {
     return 0;

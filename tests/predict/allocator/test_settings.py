@@ -76,7 +76,7 @@ def test_what_pytorch_accepts_is_accepted(text: str, torch_settings) -> None:
 def test_what_pytorch_refuses_is_refused_in_one_line(text: str, torch_settings) -> None:
     with pytest.raises((ValueError, RuntimeError)):
         torch_settings(text)
-    with pytest.raises(UsageError, match=r"--settings: .* must be") as refused:
+    with pytest.raises(UsageError, match=r"allocator setting .* must be") as refused:
         parse_settings(text)
     assert "\n" not in str(refused.value)
 
@@ -90,7 +90,7 @@ def test_divisions_of_every_size_are_pytorchs(text: str, torch_settings) -> None
 
 @pytest.mark.parametrize("text", ["max_split_size:20", "expandable:True", "garbage"])
 def test_unknown_settings_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--settings"):
+    with pytest.raises(UsageError, match="allocator setting"):
         parse_settings(text)
 
 

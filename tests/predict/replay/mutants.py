@@ -16,9 +16,9 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 
 
 def _choosing(choice: Callable[[list[tuple[int, int, Block]]], tuple[int, int, Block]]) -> Mutant:
-    def find(self: Any, pool: StreamPool, size: int) -> Block | None:
+    def find(self: Any, pool: StreamPool, size: int) -> int | None:
         fits = [entry for entry in pool.free if entry[0] >= size]
-        return choice(fits)[2] if fits else None
+        return pool.free.index(choice(fits)) if fits else None
 
     return lambda patch: patch.setattr(allocator.CachingAllocator, "_best_fit", find)
 

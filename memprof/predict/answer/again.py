@@ -50,8 +50,15 @@ class Again:
             own = ["--json", "--quiet", "--gpu", self.gpu, "--no-changes"]
             own += ["-o", str(Path(folder) / "predicted.json")]
             command = [sys.executable, "-m", "memprof", "predict", *own, *self.options, *more]
-            done = subprocess.run([*command, "--", *program], capture_output=True, text=True)
+            command += _words(program)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         return json.loads(done.stdout) if done.stdout.startswith("{") else None
+
+
+def _words(program: Sequence[str]) -> list[str]:
+    """A program's line with a mark behind its name: what follows is all its own."""
+    place = 2 if program[0] == "-m" else 1
+    return [*program[:place], "--", *program[place:]]
 
 
 def again_options(options: PredictOptions) -> tuple[str, ...]:

@@ -97,8 +97,8 @@ def predict(
         without: names of rules about the GPU's kernels that are to be left out.
         ranks: size of the world that the code finds itself in; None for no distribution.
         rank: the one of them that is predicted.
-        strategy: "fsdp2" shards models over all ranks where the code moves them to the GPU; ""
-            leaves that to the code.
+        strategy: "fsdp2" shards models over all ranks, "ddp" replicates them, "tp" splits their
+            matrices, where the code moves them to the GPU; "" leaves that to the code.
         changes: names of changes to make to the code, such as "checkpointing".
 
     Raises:

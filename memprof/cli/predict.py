@@ -35,7 +35,9 @@ Rank = Annotated[int, typer.Option("--rank", metavar="N", help="Which of them.")
 Strategy = Annotated[
     str | None,
     typer.Option(
-        "--strategy", metavar="fsdp2", help="Shard the model of a program that does not itself."
+        "--strategy",
+        metavar="fsdp2|ddp|tp",
+        help="Distribute the model of a program that does not itself.",
     ),
 ]
 Search = Annotated[

@@ -10,7 +10,7 @@ from memprof.predict.changes import check_changes
 from memprof.predict.gpu import Gpu, gpu_named
 
 DEVICES: Final = ("cuda", "cpu")
-STRATEGIES: Final = ("fsdp2",)
+STRATEGIES: Final = ("fsdp2", "ddp", "tp")
 
 
 @dataclass(frozen=True, slots=True)

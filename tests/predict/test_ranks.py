@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.distributed.fsdp import fully_shard
-from transformers import LlamaConfig, LlamaForCausalLM
+from torch.nn.parallel import DistributedDataParallel
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 
 import memprof
+from memprof.errors import UsageError
 from memprof.estimate import Parallelism, RunEstimate, RunSpec
 
 TOKENS = 256
@@ -30,13 +40,14 @@ def config(**sizes: int) -> LlamaConfig:
     )
 
 
-def train(model: Any, steps: int = 2) -> None:
+def train(model: Any) -> None:
+    """Two steps, of which the last one's gradients stay."""
     optimizer = torch.optim.AdamW(model.parameters())
-    for _ in range(steps):
+    for _ in range(2):
+        optimizer.zero_grad()
         tokens = torch.randint(4096, (1, TOKENS), device="cuda")
         model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
         optimizer.step()
-        optimizer.zero_grad()
 
 
 def estimated(model: LlamaConfig, **parallel: int) -> RunEstimate:
@@ -76,3 +87,68 @@ def test_what_fully_shard_exchanges_is_what_the_closed_form_says() -> None:
     deepest = form.peaks["backward"].by_category["communication"].bytes
     at_peak = prediction.analysis.device("cuda:0").peak.by_category
     assert at_peak["communication"] == deepest == outside + 3 * block
+
+
+@pytest.mark.parametrize(
+    ("strategy", "parallel"),
+    [("fsdp2", {"dp": 8, "zero": 3}), ("ddp", {"dp": 8}), ("tp", {"tp": 8})],
+)
+def test_a_strategy_makes_what_the_closed_form_says(
+    strategy: str, parallel: dict[str, int]
+) -> None:
+    sizes = config()
+    with memprof.predict(ranks=8, strategy=strategy) as prediction:
+        model = LlamaForCausalLM(sizes).to("cuda")
+        train(model)
+    found, form = highest(prediction), estimated(sizes, **parallel).by_category
+    end = prediction.analysis.device("cuda:0").end.by_category
+    assert end["weights"] == form["weights"].bytes
+    assert found["optimizer_state"] == form["optimizer_state"].bytes
+    table = 4 * 4096 * 512  # DTensor leaves the gradient of a split embedding whole
+    whole = table * 7 // 8 if strategy == "tp" else 0
+    assert end["gradients"] == form["gradients"].bytes + whole
+    if strategy != "tp":
+        broadcast = end["buffers"] if strategy == "ddp" else 0
+        assert found["communication"] == form["communication"].bytes + broadcast
+
+
+def layers() -> torch.nn.Sequential:
+    wide = [torch.nn.Linear(300 + 100 * place, 400 + 100 * place) for place in range(6)]
+    return torch.nn.Sequential(*wide)
+
+
+def bucket_sizes(model: Any, device: str) -> str:
+    """Sizes of the buckets that the reducer has after it has seen a backward."""
+    wrapped = DistributedDataParallel(model.to(device), bucket_cap_mb=2)
+    for _ in range(3):
+        wrapped(torch.randn(4, 300, device=device)).sum().backward()
+    log = wrapped._get_ddp_logging_data()
+    return str(log.get("rebuilt_bucket_sizes") or log["bucket_sizes"])
+
+
+def test_buckets_are_those_of_a_real_reducer(tmp_path: Path) -> None:
+    with memprof.predict(ranks=8):
+        torch.distributed.init_process_group("nccl")
+        found = bucket_sizes(layers(), "cuda")
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
+    )
+    try:
+        expected = bucket_sizes(layers(), "cpu")
+    finally:
+        torch.distributed.destroy_process_group()
+    assert len(expected.split(",")) > 2
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2)), "no tp_plan"),
+        (lambda: LlamaForCausalLM(config(num_key_value_heads=4)), "num_key_value_heads is 4"),
+        (lambda: MixtralForCausalLM(MixtralConfig(num_hidden_layers=1)), "moe_tp_experts"),
+    ],
+)
+def test_what_cannot_be_split_is_said(make: Any, text: str) -> None:
+    with pytest.raises(UsageError, match=text), memprof.predict(ranks=8, strategy="tp"):
+        make().to("cuda")

@@ -8,7 +8,8 @@ from typing import Any
 import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from memprof.predict.cluster.shard import shard_models
+from memprof.predict.cluster.replicas import stand_in_for_answers
+from memprof.predict.cluster.strategies import distribute
 from memprof.record.patches import Patches
 
 
@@ -34,9 +35,10 @@ def join(ranks: int, rank: int, strategy: str, patches: Patches) -> None:
         patches.set_variable(name, str(value))
     patches.replace(dist, "init_process_group", wrap)
     patches.on_undo(_leave)
+    stand_in_for_answers(patches)
     if strategy:
         dist.init_process_group()
-        shard_models(ranks, patches)
+        distribute(strategy, ranks, patches)
 
 
 def _leave() -> None:

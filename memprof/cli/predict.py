@@ -48,7 +48,7 @@ WhatIf = Annotated[
     list[str] | None,
     typer.Option(
         "--what-if",
-        metavar="fused|checkpointing|8bit|bf16",
+        metavar="fused|chunked_loss|checkpointing|8bit|bf16",
         help="Predict with this change; may be given several times.",
     ),
 ]

@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch import nn
 from torch.distributed.fsdp import fully_shard
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.loss.loss_utils import ForCausalLMLoss
 
 import memprof
 from memprof.predict.answer.again import Again, cheapest_changes
 from memprof.predict.answer.search import largest, parse_range, with_argument
+from memprof.predict.changes.chunked_loss import chunked_loss
 
 WIDTH, LAYERS, ROWS = 512, 4, 4096
 WEIGHTS = 4 * WIDTH * WIDTH * LAYERS
@@ -79,6 +82,49 @@ def test_a_model_in_bfloat16(plain: dict[str, int]) -> None:
     assert highest(changes=["bf16"])["weights"] == plain["weights"] // 2
 
 
+VOCABULARY, TOKENS = 8192, 4096
+
+
+def language_model() -> LlamaForCausalLM:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            dtype=torch.bfloat16,
+        )
+    )
+
+
+def highest_of_the_loss(*changes: str) -> int:
+    with memprof.predict(changes=changes) as prediction:
+        model = language_model().to("cuda", torch.bfloat16)
+        tokens = torch.randint(VOCABULARY, (1, TOKENS), device="cuda")
+        model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+    return prediction.analysis.device("cuda:0").peak.requested_bytes
+
+
+def test_a_loss_in_chunks_keeps_no_logits_in_float32() -> None:
+    """At once there are: log-softmax, its gradient and that of the logits, of 4 bytes; then, at the
+    last of four chunks, all logits, the gradients of three chunks, and of one chunk those three."""
+    logits, chunk = VOCABULARY * TOKENS, VOCABULARY * 1024
+    saved = highest_of_the_loss() - highest_of_the_loss("chunked_loss")
+    whole, chunked = 3 * 4 * logits, 2 * logits + 2 * 3 * chunk + 3 * 4 * chunk
+    assert saved == pytest.approx(whole - chunked, rel=1e-3)
+
+
+def test_a_loss_in_chunks_is_the_same_loss() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 1500, 16, requires_grad=True)
+    labels = torch.randint(16, (2, 1500))
+    labels[0, :700] = -100
+    losses = [chunked_loss(logits, labels, 16), ForCausalLMLoss(logits, labels, 16)]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*[torch.autograd.grad(loss, logits)[0] for loss in losses])
+
+
 @pytest.mark.parametrize("rank", [0, 7])
 def test_sharded_over_8_ranks(rank: int) -> None:
     shard = highest(ranks=8, rank=rank, strategy="fsdp2")
@@ -113,7 +159,7 @@ class Answers(Again):
 
 
 def test_the_cheapest_changes_come_first_and_only_with_what_they_need() -> None:
-    found = cheapest_changes(Answers((), ("program.py",), "gpu"))
+    found = cheapest_changes(Answers((), ("program.py",), "gpu"), 100)
     assert [change["changes"] for change in found] == [
         ["fused", "checkpointing", "8bit"],
         ["bf16"],

@@ -71,20 +71,26 @@ def again_options(options: PredictOptions) -> tuple[str, ...]:
     return tuple(words)
 
 
-def cheapest_changes(again: Again) -> list[dict[str, Any]]:
-    """The cheapest changes that make a program fit, alone or with all that are cheaper."""
-    found, together = [], []
+def cheapest_changes(again: Again, needed: int) -> list[dict[str, Any]]:
+    """The cheapest changes that make a program fit, alone or with all cheaper ones that help.
+
+    Args:
+        again: the program.
+        needed: bytes that it needs without a change.
+    """
+    found: list[dict[str, Any]] = []
+    together: list[str] = []
     for change in CHANGES:
-        options = _options(change.name)
-        alone = again.predict(*options)
-        together += options
-        chosen, names = alone, [change.name]
-        if not again.fits(alone) and len(together) > len(options):
-            chosen, names = again.predict(*together), _names(together)
-        if chosen is not None and again.fits(chosen):
-            found.append(_row(names, chosen))
+        alone = _options(change.name)
+        for options in (alone, [*together, *alone]):
+            answer = again.predict(*options)
+            if answer is not None and again.fits(answer):
+                found.append(_row(_names(options), answer))
+                break
         if len(found) == MOST:
             break
+        if answer is not None and answer["needed_bytes"] < needed:
+            together, needed = [*together, *alone], answer["needed_bytes"]
     return found
 
 

@@ -83,7 +83,7 @@ def full_answer(
     return {
         **document,
         "search": None if searched is None else largest(again, searched),
-        "changes": cheapest_changes(again) if looks else None,
+        "changes": cheapest_changes(again, document["needed_bytes"]) if looks else None,
     }
 
 

@@ -27,6 +27,12 @@ class Change:
 CHANGES: Final = (
     Change("fused", "Give the optimizer fused=True.", "nothing: it is faster as well"),
     Change(
+        "chunked_loss",
+        "Compute a transformers model's loss over 1,024 tokens of the logits at a time, each part "
+        "under torch.utils.checkpoint (model.loss_function = ...).",
+        "the loss is computed twice",
+    ),
+    Change(
         "checkpointing",
         "Checkpoint each layer (model.gradient_checkpointing_enable(), torch.utils.checkpoint).",
         "a step takes about a third longer",

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.checkpoint import checkpoint
 
+from memprof.predict.changes import chunked_loss
 from memprof.record.patches import Patches
 
 _FUSED: Final = ("Adam", "AdamW", "SGD", "Adagrad")
@@ -104,6 +105,7 @@ def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 _INSTALL: Final = {
     "fused": _fused,
+    "chunked_loss": chunked_loss.install,
     "checkpointing": _checkpointing,
     "8bit": _eight_bits,
     "bf16": _halves,

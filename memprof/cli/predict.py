@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +32,10 @@ Device = Annotated[
     str, typer.Option("--device", metavar="cuda|cpu", help="cpu: the program finds no GPU at all.")
 ]
 Ranks = Annotated[int | None, typer.Option("--ranks", metavar="N", help="As one of N processes.")]
-Rank = Annotated[int, typer.Option("--rank", metavar="N", help="Which of them.")]
+Rank = Annotated[
+    int | None,
+    typer.Option("--rank", metavar="N", help="Which of them.  [default: the first and the last]"),
+]
 Strategy = Annotated[
     str | None,
     typer.Option(
@@ -75,7 +79,7 @@ def predict(
     gpu: GpuName = None,
     device: Device = "cuda",
     ranks: Ranks = None,
-    rank: Rank = 0,
+    rank: Rank = None,
     strategy: Strategy = None,
     search: Search = None,
     what_if: WhatIf = None,
@@ -114,7 +118,7 @@ def predict(
         gpu=str(wanted["--gpu"] or DEFAULT_GPU),
         without=tuple(without or ()),
         ranks=_number(wanted["--ranks"]),
-        rank=rank,
+        rank=rank or 0,
         strategy=str(wanted["--strategy"] or ""),
         changes=tuple(what_if or ()),
     )
@@ -132,10 +136,17 @@ def predict(
     from memprof.cli.render.predict import predict_text
     from memprof.predict.answer import full_answer
 
-    document = full_answer(prediction.analysis, options, line, searched, changes=changes)
+    document = full_answer(
+        prediction.analysis, options, line, searched, changes=changes, every_role=rank is None
+    )
     emit(document, predict_text(document, source=str(shown), quiet=quiet), destination)
-    fits = document["fits"].get(document["gpu"], {"fits": True})["fits"]
-    return EXCEEDED if wanted["--gpu"] and not fits else 0
+    return EXCEEDED if wanted["--gpu"] and not _fits(document) else 0
+
+
+def _fits(document: Mapping[str, Any]) -> bool:
+    """Whether every rank that was predicted fits."""
+    first = document["fits"].get(document["gpu"], {"fits": True})["fits"]
+    return first and all(role["fits"] is not False for role in document["roles"] or ())
 
 
 def _number(value: object) -> int | None:

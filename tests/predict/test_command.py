@@ -106,3 +106,29 @@ def test_options_behind_the_program() -> None:
     assert left == ["--lr", "3", "--gpu", "0"]
     found, left = trailing_options(["--gpu", "0"], {"--gpu": False}, {})
     assert (found, left) == ({}, ["--gpu", "0"])
+
+
+RANKED = """
+import torch
+model = torch.nn.Linear(1 << 10, 3 << 9, bias=False).to("cuda")
+optimizer = torch.optim.AdamW(model.parameters())
+for _ in range(2):
+    model(torch.randn(1, 1 << 10, device="cuda")).sum().backward()
+    optimizer.step()
+"""
+
+
+def test_1024_ranks_by_the_first_and_the_last(tmp_path: Path) -> None:
+    """Of 1536 rows the first 768 ranks have two each, the others none but the padding."""
+    (tmp_path / "program.py").write_text(RANKED)
+    words = ["program.py", "--ranks", "1024", "--strategy", "fsdp2"]
+    command = [sys.executable, "-m", "memprof", "predict", *words]
+    done = subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, last = json.loads(done.stdout)["roles"]
+    assert (first["rank"], last["rank"]) == (0, 1023)
+    rows = 2 * 4 << 10
+    assert first["peak"]["by_category"]["optimizer_state"] == 2 * rows
+    assert last["peak"]["by_category"]["optimizer_state"] == 0
+    weights = [role["peak"]["by_category"]["weights"] for role in (first, last)]
+    assert weights == [rows, rows]

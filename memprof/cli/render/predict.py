@@ -34,6 +34,7 @@ def predict_text(document: Data, *, source: str, quiet: bool = False) -> Iterato
     yield from _levels(document)
     yield heading("Fits on")
     yield Table(_FITS, map(_fit, document["fits"].items()))
+    yield from _roles(document)
     yield from _search(document)
     yield from _changes(document)
     yield from remarks(document)
@@ -67,6 +68,17 @@ def _fit(item: tuple[str, Data]) -> Row:
     key, fit = item
     verdict = Text("yes", "green") if fit["fits"] else Text("no", "bold red")
     return key, size(fit["total_bytes"]), verdict, size(fit["headroom_bytes"], sign=True)
+
+
+def _roles(document: Data) -> Iterator[RenderableType]:
+    roles = document["roles"]
+    if roles is None:
+        return
+    yield heading("By rank, of which the first has the most rows and the last the fewest")
+    for role in roles:
+        needed = role["needed_bytes"]
+        said = "could not be predicted" if needed is None else f"needs {size(needed)}"
+        yield indented(f"rank {role['rank']} {said}")
 
 
 def _search(document: Data) -> Iterator[RenderableType]:

@@ -9,6 +9,7 @@ from memprof.analyze.report import report_document
 from memprof.predict.answer.again import Again, again_options, cheapest_changes
 from memprof.predict.answer.fits import CONTEXT_BYTES, fits
 from memprof.predict.answer.levels import highest_levels
+from memprof.predict.answer.roles import roles
 from memprof.predict.answer.search import Range, largest
 from memprof.predict.gpu import gpu_named
 from memprof.predict.options import PredictOptions
@@ -64,6 +65,7 @@ def full_answer(
     searched: Range | None = None,
     *,
     changes: bool = True,
+    every_role: bool = False,
 ) -> dict[str, Any]:
     """The answer, with what only further predictions of the program can say.
 
@@ -73,15 +75,18 @@ def full_answer(
         program: the program and its arguments.
         searched: the argument of the program whose largest value is looked for.
         changes: look for changes that make it fit, if it does not.
+        every_role: predict the last rank too, where there are several.
 
     Returns:
-        the answer with `search` and `changes`, None where they were not looked for.
+        the answer with `roles`, `search` and `changes`, None where they were not looked for.
     """
     document = answer(analysis, options)
     again = Again(again_options(options), program, document["gpu"])
     looks = changes and not document["fits"].get(document["gpu"], {"fits": True})["fits"]
+    ranks = options.ranks or 1
     return {
         **document,
+        "roles": roles(again, document, ranks) if every_role and ranks > 1 else None,
         "search": None if searched is None else largest(again, searched),
         "changes": cheapest_changes(again, document["needed_bytes"]) if looks else None,
     }

@@ -98,7 +98,7 @@ def test_a_strategy_makes_what_the_closed_form_says(
 ) -> None:
     sizes = config()
     with memprof.predict(ranks=8, strategy=strategy) as prediction:
-        model = LlamaForCausalLM(sizes).to("cuda")
+        model = LlamaForCausalLM(sizes).cuda().to("cuda")
         train(model)
     found, form = highest(prediction), estimated(sizes, **parallel).by_category
     end = prediction.analysis.device("cuda:0").end.by_category

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -31,13 +32,13 @@ def distribute(strategy: str, ranks: int, patches: Patches) -> None:
         elif strategy == "tp":
             split(model, mesh)
 
-    def wrap(move: Callable[..., Any]) -> Callable[..., Any]:
-        done: set[int] = set()
+    done: WeakSet[nn.Module] = WeakSet()
 
+    def wrap(move: Callable[..., Any]) -> Callable[..., Any]:
         def moving(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if id(module) in done or not _goes_to_gpu(move.__name__, args, kwargs):
+            if module in done or not _goes_to_gpu(args, kwargs):
                 return move(module, *args, **kwargs)
-            done.add(id(module))
+            done.update(module.modules())
             before(module)
             result = move(module, *args, **kwargs)
             if strategy == "ddp":
@@ -46,12 +47,16 @@ def distribute(strategy: str, ranks: int, patches: Patches) -> None:
 
         return moving
 
-    for name in ("to", "cuda"):
-        patches.replace(nn.Module, name, wrap)
+    patches.replace(nn.Module, "to", wrap)
+    patches.replace(nn.Module, "cuda", lambda _: _to_gpu)
 
 
-def _goes_to_gpu(name: str, args: Any, kwargs: Any) -> bool:
+def _to_gpu(module: nn.Module, device: Any = None) -> nn.Module:
+    return module.to(torch.device("cuda", device) if isinstance(device, int) else device or "cuda")
+
+
+def _goes_to_gpu(args: Any, kwargs: Any) -> bool:
     devices = [
         value for value in (*args, *kwargs.values()) if isinstance(value, (str, torch.device))
     ]
-    return name == "cuda" or any(torch.device(device).type == "cuda" for device in devices)
+    return any(torch.device(device).type == "cuda" for device in devices)

@@ -74,7 +74,7 @@ def _roles(document: Data) -> Iterator[RenderableType]:
     roles = document["roles"]
     if roles is None:
         return
-    yield heading("By rank, of which the first has the most rows and the last the fewest")
+    yield heading("By rank, the first and the last")
     for role in roles:
         needed = role["needed_bytes"]
         said = "could not be predicted" if needed is None else f"needs {size(needed)}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memprof.cli.options import AsJson, Color, Debug, Force, Quiet
-from memprof.cli.output import Destination, emit, refuse_existing
+from memprof.cli.output import LIMIT_EXCEEDED, Destination, emit, refuse_existing
 from memprof.cli.program import Program
 from memprof.cli.run import Arguments, Module, Target, show_error
 from memprof.cli.trailing import trailing_options
@@ -20,7 +20,6 @@ from memprof.errors import MemprofError, UsageError
 if TYPE_CHECKING:
     from memprof.tracing import Predicting
 
-EXCEEDED = 3
 DEFAULT_GPU = "h100"
 
 GpuName = Annotated[
@@ -133,7 +132,7 @@ def predict(
     document = full_answer(prediction.analysis, options, line, searched, changes=changes)
     emit(document, predict_text(document, source=str(shown), quiet=quiet), destination)
     fits = document["fits"].get(document["gpu"], {"fits": True})["fits"]
-    return EXCEEDED if wanted["--gpu"] and not fits else 0
+    return LIMIT_EXCEEDED if wanted["--gpu"] and not fits else 0
 
 
 def _number(value: object) -> int | None:

@@ -21,6 +21,7 @@ from memprof.estimate.training import (
     kept_gradients,
     kept_state,
     kept_weights,
+    reduced_gradients,
     waiting_bytes,
 )
 from memprof.estimate.weights import buffers
@@ -36,24 +37,23 @@ def training_peaks(step: Step) -> dict[str, Peak]:
     Returns:
         "loss", "backward" and "optimizer"; categories that are not known then say why.
     """
-    base = _base(step)
     whole = kept_gradients(step)
     if isinstance(step.stack, str):
         none = not_estimated(step.stack)
         open_ = {"activations": none, "temporary": none}
         return {
-            "loss": Peak("loss", {**base, "gradients": _NOTHING, **open_}),
-            "backward": Peak("backward", {**base, "gradients": whole, **open_}),
-            "optimizer": _optimizer(step, base, 0),
+            "loss": Peak("loss", {**_base(step, "loss"), "gradients": _NOTHING, **open_}),
+            "backward": Peak("backward", {**_base(step, "backward"), "gradients": whole, **open_}),
+            "optimizer": _optimizer(step, 0),
         }
     stack = step.stack
     cache = 0 if step.run.recomputes else stack.cache
     held = LOSS_BYTES + (stack.outputs + cache if step.run.outputs_kept else 0)
-    blocks, table = _backward(step, base, stack), _tied_table(step, base, held)
+    blocks, table = _backward(step, stack), _tied_table(step, held)
     return {
-        "loss": _loss(step, base, stack),
+        "loss": _loss(step, stack),
         "backward": max(blocks, table, key=lambda peak: peak.known_bytes),
-        "optimizer": _optimizer(step, base, held),
+        "optimizer": _optimizer(step, held),
     }
 
 
@@ -63,24 +63,24 @@ def loss_transient(stack: Stack) -> int:
     return 2 * next(found, 0)
 
 
-def _base(step: Step) -> dict[str, Estimate]:
-    """What is there during a whole step but the first."""
+def _base(step: Step, moment: str) -> dict[str, Estimate]:
+    """What is there during a whole step but the first, and what is exchanged at the moment."""
     rows = step.run.batch * step.run.tokens
     return {
         "weights": kept_weights(step),
         "buffers": buffers(step.model),
         "optimizer_state": kept_state(step),
         "inputs": Estimate(INPUT_BYTES * rows, f"ids and labels of {rows:,} tokens × 8 B"),
-        "communication": communication(step),
+        "communication": communication(step, moment),
     }
 
 
-def _loss(step: Step, base: dict[str, Estimate], stack: Stack) -> Peak:
+def _loss(step: Step, stack: Stack) -> Peak:
     kept, moment = in_loss(stack, step.run) + waiting_bytes(step, stack), loss_transient(stack)
     return Peak(
         "loss",
         {
-            **base,
+            **_base(step, "loss"),
             "gradients": Estimate(0, "backward begins"),
             "activations": Estimate(kept, _all_blocks(stack)),
             "temporary": Estimate(
@@ -94,13 +94,14 @@ def _all_blocks(stack: Stack) -> str:
     return f"all {stack.layers} blocks, the head and the loss"
 
 
-def _backward(step: Step, base: dict[str, Estimate], stack: Stack) -> Peak:
-    blocks = bytes_by_block(trained(step.model)) or [0] * stack.layers
-    behind = sum(tensor.nbytes for tensor in step.behind)
+def _backward(step: Step, stack: Stack) -> Peak:
+    blocks = bytes_by_block(list(reduced_gradients(step, trained(step.model))))
+    blocks = blocks or [0] * stack.layers
+    whole = _whole_gradients(step)
     working, waiting = _mlp_backward(step), waiting_bytes(step, stack)
     moments = []
     for left in range(stack.layers, 0, -1):
-        gradients = behind + sum(blocks[left:])
+        gradients = whole + sum(blocks[left:])
         kept = in_backward(stack, step.run, left) + waiting
         moments.append((gradients + kept, left, gradients, kept))
     _, left, gradients, kept = max(moments)
@@ -108,7 +109,7 @@ def _backward(step: Step, base: dict[str, Estimate], stack: Stack) -> Peak:
     return Peak(
         "backward",
         {
-            **base,
+            **_base(step, "backward"),
             "gradients": Estimate(gradients, f"gradients of the {text}"),
             "activations": Estimate(kept, f"{left} of {stack.layers} blocks left"),
             "temporary": Estimate(working, f"gradients at work in the MLP of block {left - 1}"),
@@ -116,7 +117,15 @@ def _backward(step: Step, base: dict[str, Estimate], stack: Stack) -> Peak:
     )
 
 
-def _tied_table(step: Step, base: dict[str, Estimate], held: int) -> Peak:
+def _whole_gradients(step: Step) -> int:
+    """Gradients of the head, which FSDP reduces last, and with it those of the block at work."""
+    head = sum(tensor.nbytes for tensor in step.behind)
+    if step.run.parallel.zero < 3:
+        return head
+    return head + max(bytes_by_block(trained(step.model)), default=0)
+
+
+def _tied_table(step: Step, held: int) -> Peak:
     """The end of backward: the embedding's gradient is added to the head's, out of place."""
     whole = trained(step.model)
     behind = {tensor.storage for tensor in step.behind}
@@ -125,7 +134,7 @@ def _tied_table(step: Step, base: dict[str, Estimate], held: int) -> Peak:
     return Peak(
         "backward",
         {
-            **base,
+            **_base(step, "backward"),
             "gradients": kept_gradients(step),
             "activations": Estimate(held, "loss and what the program holds of the output"),
             "temporary": Estimate(2 * table, text),
@@ -133,12 +142,12 @@ def _tied_table(step: Step, base: dict[str, Estimate], held: int) -> Peak:
     )
 
 
-def _optimizer(step: Step, base: dict[str, Estimate], held: int) -> Peak:
+def _optimizer(step: Step, held: int) -> Peak:
     moment = _NOTHING if step.optimizer is None else step_transient(step.optimizer)
     return Peak(
         "optimizer",
         {
-            **base,
+            **_base(step, "optimizer"),
             "gradients": kept_gradients(step),
             "activations": Estimate(held, "what the program still holds of the output"),
             "temporary": moment,

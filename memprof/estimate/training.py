@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from memprof.estimate.activations import Stack, Unknown, forward_end, kept_activations, stack_of
-from memprof.estimate.blocks import behind_blocks, bytes_by_block
+from memprof.estimate.blocks import behind_blocks
 from memprof.estimate.dtypes import itemsize
 from memprof.estimate.gradients import EVERY_ONE, trained
 from memprof.estimate.model_spec import ModelSpec, TensorSpec
@@ -14,6 +14,7 @@ from memprof.estimate.optimizer import OptimizerSpec, optimizer_state
 from memprof.estimate.parallel import Share, sharded
 from memprof.estimate.result import Estimate, not_estimated
 from memprof.estimate.run_spec import RunSpec
+from memprof.estimate.sharded_exchange import exchanged_at
 from memprof.estimate.weights import weights
 
 #: DeepSpeed's `reduce_bucket_size`.
@@ -90,14 +91,19 @@ def kept_gradients(step: Step) -> Estimate:
     parallel, tensors = step.run.parallel, trained(step.model)
     if not tensors:
         return Estimate(0, "no parameter requires a gradient")
-    split = parallel.dp if parallel.zero >= 2 else 1
-    own = _split(tensors, split)
+    own, split = reduced_gradients(step, tensors), parallel.dp if parallel.zero >= 2 else 1
     nbytes = sum(_gradient_bytes(tensor, step.run) for tensor in own)
     elements = sum(tensor.elements for tensor in own)
     dtype = step.run.gradient_dtype or "their own dtype"
     text = f"one gradient for each of {elements:,} trained parameters, in {dtype}"
     text += f", split among {split} replicas" if split > 1 else ""
     return Estimate(nbytes, text, (EVERY_ONE,))
+
+
+def reduced_gradients(step: Step, tensors: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """What a device keeps of gradients that are complete: its part from ZeRO 2 on."""
+    parallel = step.run.parallel
+    return _split(tensors, parallel.dp if parallel.zero >= 2 else 1)
 
 
 def kept_state(step: Step) -> Estimate:
@@ -131,8 +137,13 @@ def step_activations(step: Step) -> Estimate:
     return Estimate(kept.bytes + waiting, text, kept.assumptions)
 
 
-def communication(step: Step) -> Estimate:
-    """Buffers of data parallelism: DDP's buckets, or what FSDP gathers of two blocks."""
+def communication(step: Step, moment: str = "forward") -> Estimate:
+    """Buffers of data parallelism: DDP's buckets, or what FSDP gathers and exchanges.
+
+    Args:
+        step: a training step.
+        moment: "forward", where FSDP holds most, "loss", "backward" or "optimizer".
+    """
     parallel = step.run.parallel
     if parallel.dp == 1:
         return Estimate(0, "nothing is exchanged among replicas")
@@ -142,10 +153,7 @@ def communication(step: Step) -> Estimate:
         return Estimate(nbytes, text, ("gradient_as_bucket_view is not set",))
     if parallel.zero < 3:
         return _reduced(step)
-    blocks = sorted(bytes_by_block(list(step.model.parameters)))
-    nbytes = sum(blocks[-2:])
-    text = f"weights of two blocks, gathered: {' + '.join(f'{block:,}' for block in blocks[-2:])} B"
-    return Estimate(nbytes, text, ("each block is a unit of FSDP; one is fetched ahead",))
+    return exchanged_at(moment, step.model.parameters)
 
 
 def _reduced(step: Step) -> Estimate:

@@ -140,7 +140,9 @@ class Session:
                 recorder, scopes, journal, guard, self._find_more, options.announce
             )
             self._calls.root_returned = guard(self._self_check.root_returned)
-        self._communication = Communication(storages, scopes, journal.strings.number, guard)
+        self._communication = Communication(
+            storages, scopes, journal.strings.number, guard, predicted=self.is_predicted
+        )
         self._streams = RecordedStreams(storages, journal, guard)
         sharded = ShardedWeights(storages, scopes, facts, guard, patches)
         watched = {

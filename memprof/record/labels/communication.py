@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 from torch import distributed
+from torch._subclasses.fake_tensor import FakeTensor
 
 from memprof.record.containers import PLAIN, storages_of
 from memprof.record.exchanges import Exchanges
@@ -26,11 +27,21 @@ class Communication:
     What went through a collective may be anything: a gradient, an activation, an input. So it is
     only labelled as exchanged. Buckets of gradients and what another process sends to this one
     are there for the exchange alone.
+
+    Args:
+        predicted: whether the program runs on fake tensors, which elsewhere are a compiler's.
     """
 
     def __init__(
-        self, storages: Storages, scopes: Scopes, number: Callable[[str], int], guard: Guard
+        self,
+        storages: Storages,
+        scopes: Scopes,
+        number: Callable[[str], int],
+        guard: Guard,
+        *,
+        predicted: bool = False,
     ) -> None:
+        self._kinds: tuple[type, ...] = (*PLAIN, FakeTensor) if predicted else PLAIN
         self._storages = storages
         self._scopes = scopes
         self._number = number
@@ -47,9 +58,9 @@ class Communication:
     def _exchanged(self, operator: Any, args: Any, result: Any) -> None:
         scope = self._scopes.current()
         kind = COMMUNICATION if operator._schema.name in _RECEIVES else EXCHANGED
-        for tensor in _tensors(result):
+        for tensor in self._tensors(result):
             self._storages.born_in_exchange(tensor, self._number(str(operator)), scope)
-        for tensor in _tensors((args, result)):
+        for tensor in self._tensors((args, result)):
             self._storages.label(tensor, kind, scope)
             for storage in storages_of(tensor):
                 self._storages.follow(storage)
@@ -78,10 +89,9 @@ class Communication:
             name = self._number(f"reducer.bucket.{place}")
             self._storages.label_allocation(allocation, COMMUNICATION, name, 0)
 
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if type(value) in PLAIN:
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
+    def _tensors(self, value: Any) -> Iterator[torch.Tensor]:
+        if type(value) in self._kinds:
+            yield value
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                yield from self._tensors(item)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import distributed
 
 from benchmarks import gpu
@@ -22,8 +22,6 @@ from benchmarks.card.programs import PROGRAMS
 from benchmarks.card.sizes import CARD
 from memprof.analyze import Analysis
 from tests.trace_builder import TraceBuilder
-
-SCRIPT = Path(gpu.__file__)
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +45,10 @@ def test_every_program_is_rehearsed(name: str) -> None:
     json.dumps(found)
 
 
-def test_costs_and_formulas_are_rehearsed() -> None:
+def test_costs_are_rehearsed() -> None:
     found = gpu.part("cost", dry_run=True)
     assert found["not_measured"] == {}
     assert {cost.UNTRACED, cost.NATIVE} < set(found["ratios"])
-    assert set(gpu.part("formulas", dry_run=True)) == set(FORMULAS)
 
 
 @pytest.fixture(scope="module")
@@ -107,19 +104,41 @@ def test_a_rehearsal_claims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert document["limits"] == []
     assert document["machine"]["card"] is None
     assert gpu.RESULTS not in gpu.default_output(document).absolute().parents
-    assert "failed" not in document["parts"]["formulas"], "its process ran"
+    assert document["tests"] == {}
+    assert set(FORMULAS) < set(document["parts"]["formulas"]), "its process ran"
 
 
-def test_without_a_card_nothing_is_measured() -> None:
-    command = [sys.executable, str(SCRIPT)]
-    done = subprocess.run(command, capture_output=True, text=True, env={"CUDA_VISIBLE_DEVICES": ""})
-    assert done.returncode == 2
-    assert "there is no CUDA device here; --dry-run rehearses on the CPU" in done.stderr
+def test_without_a_card_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "there is no CUDA device here; --dry-run rehearses on the CPU" in told
 
 
 def test_a_part_that_fails_or_takes_too_long_costs_itself_alone() -> None:
     assert "invalid choice" in gpu._run("nonsense", True, 60)["failed"]
     assert gpu._run("formulas", True, 0.5)["failed"] == "no time was left"
+
+
+def test_the_tests_have_what_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu.SECONDS <= 600, "a card is lent for ten minutes"
+    assert gpu._tests(0.01) == {"rc": 124, "output": "took longer than 0 s"}
+    given: list[float] = []
+    monkeypatch.setattr(gpu, "PARTS", ("claims", "cost"))
+    monkeypatch.setattr(
+        gpu, "_run", lambda name, dry, seconds: given.append(seconds) or {"seconds": 0}
+    )
+    monkeypatch.setattr(gpu, "_tests", lambda seconds: given.append(seconds) or {"rc": 0})
+    monkeypatch.setattr(gpu, "limits", lambda parts: [])
+    monkeypatch.setattr(gpu, "machine", lambda dry: {})
+    gpu.everything(dry_run=False)
+    assert max(given[:-1]) <= gpu.SECONDS - gpu.TESTS_SECONDS
+    assert gpu.TESTS_SECONDS < given[-1] <= gpu.SECONDS
 
 
 def parts(**changed: Any) -> dict[str, Any]:

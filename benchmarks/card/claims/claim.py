@@ -55,7 +55,7 @@ class Claim:
 
 
 def compared(
-    expected: Mapping[str, float], seen: Mapping[str, float], within: float = 0.01
+    expected: Mapping[Any, float], seen: Mapping[Any, float], within: float = 0.01
 ) -> Seen:
     """Figures against those claimed, each within a part of the claimed one."""
     differs = [

@@ -34,7 +34,6 @@ bench: environment
 
 test-gpu:
 	@$(PYTHON) benchmarks/gpu.py
-	@PYTHONPATH=. $(PYTHON) -m pytest -q -p no:cacheprovider tests/gpu
 
 readme: environment
 	@$(BIN)/python tools/readme.py

@@ -24,7 +24,7 @@ from memprof.estimate import Parallelism, RunEstimate, RunSpec
 from memprof.predict.answer import answer
 from memprof.units import format_bytes
 
-#: Why a category of the prediction is not what the closed form says, at the peak.
+#: Why a category of the prediction is not what the closed form says, at a peak in the optimizer.
 AT_PEAK = {
     "buffers": "frequencies of the rotary embedding, which no configuration lists",
     "inputs": "ids and labels are one tensor in this program",
@@ -91,7 +91,7 @@ def agreement(device: DeviceAnalysis, estimated: RunEstimate) -> None:
     at_peak, highest = estimated.fullest.highest, device.category_peaks
     sides = {name: part.bytes or 0 for name, part in at_peak.by_category.items()}
     print(f"at the peak, which the closed form sees at: {at_peak.name}")
-    table(device.peak.by_category, sides, AT_PEAK)
+    table(device.peak.by_category, sides, AT_PEAK if at_peak.name == "optimizer" else {})
     rest = {name: part.bytes or 0 for name, part in estimated.by_category.items()}
     print("each category's own highest:")
     table({name: peak.bytes for name, peak in highest.items()}, rest, HIGHEST)
@@ -102,7 +102,7 @@ def table(
 ) -> None:
     """Prints the categories, the difference of each, and where there is one its cause."""
     rows = {name: (predicted.get(name, 0), estimated.get(name, 0)) for name in estimated}
-    if why is AT_PEAK:
+    if why is not HIGHEST:
         rows["all"] = (sum(predicted.values()), sum(estimated.values()))
     print(f"  {'':15} {'predicted':>11} {'estimated':>11} {'difference':>11}")
     for name, (found, expected) in rows.items():

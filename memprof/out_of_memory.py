@@ -21,8 +21,6 @@ def breakdown(trace: Trace) -> Iterator[str]:
     if found is not None:
         first, *more = lines(found)
         yield from (f"memprof: {first}", *more)
-        if trace.source != "<memory>":
-            yield f"Next: memprof report {trace.source}"
 
 
 def lines(found: Data) -> Iterator[str]:

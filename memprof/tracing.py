@@ -38,6 +38,7 @@ class Tracing:
     Attributes:
         path: the trace file; from entering on with this process's rank in its name, if it has one.
         quiet: do not explain an OutOfMemoryError that ends the traced code.
+        summarised: whoever traces says by itself which command to type next.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Tracing:
         self._detail = detail
         self._self_check = self_check
         self._nvtx = nvtx
-        self.quiet = False
+        self.quiet = self.summarised = False
         self._session: Session | None = None
         self._sink: BinaryIO | None = None
         self._trace: Trace | None = None
@@ -144,7 +145,10 @@ class Tracing:
         from memprof.out_of_memory import breakdown
 
         try:
-            for line in breakdown(self.trace):
+            lines = [*breakdown(self.trace)]
+            if lines and self.path is not None and not self.summarised:
+                lines.append(f"Next: memprof report {self.path}")
+            for line in lines:
                 print(line, file=sys.stderr)
         except Exception as own:
             print(f"memprof: what filled the memory cannot be told: {own}", file=sys.stderr)

@@ -20,7 +20,6 @@ from .programs import PROGRAMS
 from .sizes import Sizes
 
 UNTRACED, NATIVE = "untraced", "memprof, native"
-WARM_UP = 2
 Variant = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
@@ -96,12 +95,12 @@ def _timed(
     between: Callable[[], None] | None,
 ) -> list[float]:
     seconds = []
-    for turn in range(WARM_UP + sizes.timed_steps):
+    for turn in range(sizes.warm_up + sizes.timed_steps):
         card.wait()
         begun = time.perf_counter()
         step()
         card.wait()
-        if turn >= WARM_UP:
+        if turn >= sizes.warm_up:
             seconds.append(time.perf_counter() - begun)
         if between is not None:
             between()

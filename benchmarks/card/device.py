@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -14,17 +16,36 @@ Statistics = Mapping[str, int]
 STATISTICS = ("requested_bytes", "allocated_bytes", "active_bytes", "reserved_bytes")
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Bytes that some work left behind in what it returned, and the most that it had alive."""
+
+    held: int
+    peak: int
+
+
 class Card:
     """One CUDA device."""
 
     device = torch.device("cuda", 0)
 
-    def statistics(self) -> Statistics | None:
+    def statistics(self) -> Statistics:
         """Current and highest bytes by PyTorch's own allocator."""
         torch.cuda.synchronize()
         told = torch.cuda.memory_stats()
         levels = ((name, level) for name in STATISTICS for level in ("current", "peak"))
         return {f"{name}.{level}": told[f"{name}.all.{level}"] for name, level in levels}
+
+    def moved(self, work: Callable[[], Any]) -> Moved:
+        """Requested bytes, by PyTorch's statistics; a first run makes workspaces, which stay."""
+        work()
+        before = self.statistics()["requested_bytes.current"]
+        torch.cuda.reset_peak_memory_stats()
+        kept = work()
+        after = self.statistics()
+        del kept
+        held, peak = (after[f"requested_bytes.{level}"] - before for level in ("current", "peak"))
+        return Moved(held, peak)
 
     def forget(self) -> None:
         torch.cuda.empty_cache()
@@ -52,6 +73,17 @@ class Rehearsal:
 
     def statistics(self) -> Statistics | None:
         return None
+
+    def moved(self, work: Callable[[], Any]) -> Moved:
+        """The CPU's bytes, as PyTorch's profiler hears of them: other kernels, other figures."""
+        work()
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+            kept = work()
+        heard = profile.profiler.kineto_results.events()
+        del kept
+        levels = [*accumulate(event.nbytes() for event in heard if event.name() == "[memory]")]
+        return Moved(levels[-1] if levels else 0, max(levels, default=0))
 
     def forget(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Closed forms held against the card: cache, bandwidth, attention, and what graphs keep."""
+"""Closed forms held against the card: cache, bandwidth and attention, at full size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from .device import Card, Rehearsal
@@ -24,14 +23,12 @@ def _untagged(tensor: torch.Tensor) -> None:
 def kv_cache(sizes: Sizes, card: Card | Rehearsal) -> Measured:
     """Bytes of a fixed cache against 2 x layers x heads of keys x width x 2 bytes a token."""
     shape, length = sizes.generating, sizes.prompt + sizes.new_tokens
-    before = card.statistics()
-    store = Fixed(shape, length, card.device, _untagged)
-    after = card.statistics()
-    assert store is not None
-    told = None
-    if before is not None and after is not None:
-        told = (after["requested_bytes.current"] - before["requested_bytes.current"]) / length
-    return {"formula_bytes_per_token": shape.kv_bytes_per_token, "measured_bytes_per_token": told}
+    held = card.moved(lambda: Fixed(shape, length, card.device, _untagged)).held
+    measured = held / length
+    return {
+        "formula_bytes_per_token": shape.kv_bytes_per_token,
+        "measured_bytes_per_token": measured,
+    }
 
 
 def bandwidth(sizes: Sizes, card: Card | Rehearsal) -> float:
@@ -77,27 +74,8 @@ def attention(sizes: Sizes, card: Card | Rehearsal) -> Measured:
         return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
     scores = sizes.long_tokens**2
-    peaks = {"eager": _peak(eager, card), "flash": _peak(flash, card)}
-    told = peaks["eager"]
-    return {"peak_bytes": peaks, "eager_bytes_per_score": None if told is None else told / scores}
-
-
-def kept_for_backward(sizes: Sizes, card: Card | Rehearsal) -> Measured:
-    """What single operations keep for backward, as a multiple of their input."""
-    width = 4096 if isinstance(card, Card) else 32
-    tensor = {"dtype": torch.bfloat16, "device": card.device}
-    x = torch.randn(1024, width, requires_grad=True, **tensor)
-    frozen = torch.randn(width, width, **tensor)
-    norm = nn.RMSNorm(width, **tensor)
-    operations = {
-        "RMSNorm": lambda: norm(x),
-        "linear with a frozen weight": lambda: functional.linear(x, frozen),
-        "silu": lambda: functional.silu(x),
-        "softmax to float32": lambda: functional.softmax(x, dim=1, dtype=torch.float32),
-    }
-    kept = {name: _held(operation, card) for name, operation in operations.items()}
-    of_input = {n: None if k is None else k / x.nbytes for n, k in kept.items()}
-    return {"held_with_output_per_input_byte": of_input}
+    peaks = {"eager": card.moved(eager).peak, "flash": card.moved(flash).peak}
+    return {"peak_bytes": peaks, "eager_bytes_per_score": peaks["eager"] / scores}
 
 
 def _seconds(
@@ -113,31 +91,8 @@ def _seconds(
     return (time.perf_counter() - begun) / times
 
 
-def _peak(work: Callable[[], Any], card: Card | Rehearsal) -> int | None:
-    work()
-    card.forget()
-    before = card.statistics()
-    work()
-    after = card.statistics()
-    if before is None or after is None:
-        return None
-    return after["requested_bytes.peak"] - before["requested_bytes.current"]
-
-
-def _held(work: Callable[[], Any], card: Card | Rehearsal) -> int | None:
-    work()
-    before = card.statistics()
-    kept = work()
-    after = card.statistics()
-    assert kept is not None
-    if before is None or after is None:
-        return None
-    return after["requested_bytes.current"] - before["requested_bytes.current"]
-
-
 FORMULAS = {
     "kv cache": kv_cache,
     "decoding": decoding,
     "attention": attention,
-    "kept for backward": kept_for_backward,
 }

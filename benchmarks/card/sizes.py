@@ -34,6 +34,7 @@ class Sizes:
         training: the model that is trained, about 1B parameters on a card.
         generating: the model that generates, shaped as Llama-3-8B on a card.
         long_tokens: tokens of the attention whose memory is compared.
+        warm_up: steps before those that are timed.
     """
 
     training: Shape
@@ -46,6 +47,7 @@ class Sizes:
     long_tokens: int
     copied_bytes: int
     rounds: int
+    warm_up: int
     timed_steps: int
 
 
@@ -60,18 +62,20 @@ CARD = Sizes(
     long_tokens=65_536,
     copied_bytes=4 << 30,
     rounds=3,
+    warm_up=2,
     timed_steps=8,
 )
 REHEARSAL = Sizes(
     training=Shape(64, 32, 64, 2, 4, 2),
     batch=2,
     tokens=16,
-    steps=2,
+    steps=1,
     generating=Shape(64, 32, 64, 2, 4, 2),
     prompt=8,
     new_tokens=4,
     long_tokens=64,
     copied_bytes=1 << 16,
     rounds=1,
+    warm_up=0,
     timed_steps=1,
 )

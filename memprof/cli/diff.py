@@ -9,10 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from memprof.cli.options import AsJson, Color, Debug, Force, Output, Quiet
-from memprof.cli.output import Destination, emit
+from memprof.cli.output import LIMIT_EXCEEDED, Destination, emit
 from memprof.errors import UsageError
-
-EXCEEDED = 3
 
 Before = Annotated[Path, typer.Argument(metavar="BEFORE", help="The trace to compare with.")]
 After = Annotated[Path, typer.Argument(metavar="AFTER", help="The trace that is new.")]
@@ -57,7 +55,7 @@ def diff(
     emit(document, text, destination)
     for excess in document["exceeded"]:
         print(f"memprof: {excess['sentence']}", file=sys.stderr)
-    return EXCEEDED if document["exceeded"] else 0
+    return LIMIT_EXCEEDED if document["exceeded"] else 0
 
 
 def diff_answer(before: Path, after: Path, limits: list[str]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from memprof.config import COLORS, read_config
 from memprof.errors import OutputExistsError, TraceFileError, UsageError
 
 PLAIN_WIDTH = 120
+#: The exit code of an answer that is more than was allowed.
+LIMIT_EXCEEDED = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memprof.cli.options import AsJson, Color, Debug, Force, Quiet
-from memprof.cli.output import Destination, emit, refuse_existing
+from memprof.cli.output import LIMIT_EXCEEDED, Destination, emit, refuse_existing
 from memprof.cli.program import Program
 from memprof.cli.run import Arguments, Module, Target, show_error
 from memprof.cli.trailing import trailing_options
@@ -21,7 +21,6 @@ from memprof.errors import MemprofError, UsageError
 if TYPE_CHECKING:
     from memprof.tracing import Predicting
 
-EXCEEDED = 3
 DEFAULT_GPU = "h100"
 
 GpuName = Annotated[
@@ -140,7 +139,7 @@ def predict(
         prediction.analysis, options, line, searched, changes=changes, every_role=rank is None
     )
     emit(document, predict_text(document, source=str(shown), quiet=quiet), destination)
-    return EXCEEDED if wanted["--gpu"] and not _fits(document) else 0
+    return LIMIT_EXCEEDED if wanted["--gpu"] and not _fits(document) else 0
 
 
 def _fits(document: Mapping[str, Any]) -> bool:

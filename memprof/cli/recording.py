@@ -74,7 +74,7 @@ class Recording:
                 self_check=self._self_check,
                 nvtx=config.nvtx,
             )
-            tracing.quiet = self._quiet
+            tracing.quiet, tracing.summarised = self._quiet, True
             tracing.__enter__()
         except Exception as error:
             self.problem = " ".join(str(error).split()) or type(error).__name__

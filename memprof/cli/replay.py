@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memprof.cli.options import AsJson, Color, Debug, Force, Output, Quiet
-from memprof.cli.output import Destination, emit
+from memprof.cli.output import LIMIT_EXCEEDED, Destination, emit
 from memprof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 #: What a trace begins with: JSON, or what gzip or zstd make of it.
 _TRACES = (b"{", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
-LIMIT_EXCEEDED = 3
 
 Source = Annotated[
     Path,

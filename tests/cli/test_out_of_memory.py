@@ -40,5 +40,7 @@ def test_it_is_explained_and_ends_as_it_ends_alone(tmp_path: Path) -> None:
     told, traceback = lines.index("Traceback (most recent call last):"), lines.index(last)
     assert "514.00 KiB weights" in [" ".join(line.split()) for line in lines[:told]]
     assert told < traceback
+    assert traced.stderr.count("Next: ") == 1
+    assert lines[-1] == "Next: memprof report t.json"
     report = memprof("report", "t.json", cwd=tmp_path).stdout
     assert first.removeprefix("memprof: ") in " ".join(report.split())

@@ -1,7 +1,7 @@
-/* An NVTX tool that writes a line for each range to the file that FAKE_NVTX_LOG names.
+/* An NVTX tool that writes a line for each range and sample to the file that FAKE_NVTX_LOG names.
  *
- * NVTX loads it where NVTX_INJECTION64_PATH points. A line is tab separated: start, end, push or
- * pop; the domain; the category's name; the payload; the message.
+ * NVTX loads it where NVTX_INJECTION64_PATH points. A line is tab separated: start, end, push, pop
+ * or sample; the domain; the category's name; the payload; the message, or the counter's name.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 
 enum { CALLBACKS = 1, CORE2 = 5, REGISTERED = 3, MOST_CATEGORIES = 64 };
 enum { START = 2, END = 3, PUSH = 4, POP = 5, NAME_CATEGORY = 8, REGISTER = 10, CREATE = 12 };
+enum { COUNTERS = 4, REGISTER_COUNTER = 0, SAMPLE_INT64 = 1, MOST_COUNTERS = 256 };
 
 typedef struct {
     uint16_t version, size;
@@ -25,8 +26,23 @@ typedef struct {
     size_t size;
     int (*table)(int module, void ***out, unsigned *count);
 } Callbacks;
+typedef struct {
+    size_t size;
+    uint64_t schema;
+    const char *name;
+} Counter;
+typedef struct {
+    size_t id, count;
+    void **functions;
+} Segment;
+typedef struct {
+    uint16_t version, size, module, compatibility;
+    size_t count;
+    Segment *segments;
+} Extension;
 
 static char *categories[MOST_CATEGORIES];
+static char *counters[MOST_COUNTERS];
 
 static void note(const char *what, const char *domain, const Event *event, uint64_t range) {
     FILE *log = fopen(getenv("FAKE_NVTX_LOG"), "a");
@@ -78,5 +94,25 @@ int InitializeInjectionNvtx2(const void *(*export_table)(uint32_t)) {
                             {(void *)REGISTER, registered}, {(void *)CREATE, create}};
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
         *(void **)table[(size_t)functions[i][0]] = functions[i][1];
+    return 1;
+}
+
+static uint64_t register_counter(const char *domain, const Counter *counter) {
+    static uint64_t next;
+    (void)domain;
+    if (next == MOST_COUNTERS) return 0;
+    counters[next] = strdup(counter->name);
+    return ++next;
+}
+static void sample(const char *domain, uint64_t counter, int64_t value) {
+    const char *name = counter && counter <= MOST_COUNTERS ? counters[counter - 1] : "unknown";
+    const Event event = {.payload_type = 1, .payload = value, .message = name};
+    note("sample", domain, &event, 0);
+}
+
+int InitializeInjectionNvtxExtension(Extension *extension) {
+    if (extension->module != COUNTERS) return 1;
+    extension->segments[0].functions[REGISTER_COUNTER] = (void *)register_counter;
+    extension->segments[0].functions[SAMPLE_INT64] = (void *)sample;
     return 1;
 }

@@ -108,6 +108,13 @@ def test_the_payload_is_what_is_held(heard: list[list[str]]) -> None:
     assert held[1] >= held[0]
 
 
+def test_samples_are_counters(heard: list[list[str]]) -> None:
+    samples = of(heard, "memprof", "sample")
+    seen = {line[4]: int(line[3]) for line in samples}
+    assert seen["memprof/host/rss_bytes"] > 10 << 20
+    assert Counter(line[4] for line in samples)["memprof/host/rss_bytes"] >= 2
+
+
 def test_the_programs_own_ranges_are_its_own(heard: list[list[str]]) -> None:
     assert [line[4] for line in of(heard, "", "push")] == ["mine", "mine"]
 

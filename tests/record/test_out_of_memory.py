@@ -146,3 +146,12 @@ def test_nothing_is_kept_alive() -> None:
                 run(fail)
             gc.collect()
             assert kept[-1]() is None
+
+
+def test_a_trace_in_a_file_names_the_next_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.json"
+    with pytest.raises(torch.OutOfMemoryError), memprof.trace(path):
+        raising()
+    assert capsys.readouterr().err.splitlines()[-1] == f"Next: memprof report {path}"

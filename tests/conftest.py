@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,3 +17,12 @@ pytest_plugins = ["pytester"]
 def _observer_is_built() -> None:
     with contextlib.suppress(build.UnavailableError):
         build.load()
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """Hides what earlier tests left from a recording's search for what was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -1,6 +1,5 @@
 """A whole run's estimate against traces of that run."""
 
-import gc
 from typing import Any
 
 import pytest
@@ -13,10 +12,7 @@ from memprof.estimate import RunSpec, estimate
 from memprof.trace import CATEGORIES
 from tests.estimate.zoo import VOCABULARY, fact_of, gpt2, llama
 
-
-@pytest.fixture(autouse=True)
-def _only_this_test_s_models() -> None:
-    gc.collect()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def traced_step(model: Any, optimizer: torch.optim.Optimizer, batch: int, tokens: int) -> Any:

@@ -3,7 +3,6 @@
 The configurations are drawn at random, so none of them was looked at when the formulas were made.
 """
 
-import gc
 import random
 from typing import Any
 
@@ -13,6 +12,8 @@ import transformers as hf
 
 import memprof
 from memprof.estimate import RunSpec, estimate
+
+pytestmark = pytest.mark.usefixtures("alone")
 
 EXACT = ("weights", "gradients", "optimizer_state")
 OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
@@ -24,11 +25,6 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("Adagrad", {}),
 ]
 FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "Mixtral", "Qwen3Moe", "Phi3", "GPT2")
-
-
-@pytest.fixture(autouse=True)
-def _only_this_test_s_models() -> None:
-    gc.collect()
 
 
 def drawn(family: str, seed: int) -> Any:

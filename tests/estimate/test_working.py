@@ -1,6 +1,5 @@
 """Generation's working memory, and its peak, against traces of that generation."""
 
-import gc
 from typing import Any
 
 import pytest
@@ -10,10 +9,7 @@ import memprof
 from memprof.estimate import RunSpec, estimate
 from tests.estimate.zoo import VOCABULARY, llama
 
-
-@pytest.fixture(autouse=True)
-def _only_this_test_s_models() -> None:
-    gc.collect()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def generated(model: Any, batch: int, prompt: int, new: int) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -69,16 +69,7 @@ def explained(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.strip() for line in capsys.readouterr().err.splitlines()]
 
 
-@pytest.fixture
-def _alone() -> Iterator[None]:
-    """Hides what earlier tests left from the search for what was there before."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("_alone")
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("fail", [raising, filling_the_host])
 def test_the_error_goes_on_untouched(fail: Fail, capsys: pytest.CaptureFixture[str]) -> None:
     plain = raised_by(fail, contextlib.nullcontext())

@@ -143,6 +143,7 @@ def test_a_forked_child_goes_on_unrecorded() -> None:
     assert (seen[1234], seen[2345], seen[4321]) == (1, 1, 0)
 
 
+@pytest.mark.usefixtures("alone")
 def test_the_programs_own_profiler_is_stood_in_for_and_said_so() -> None:
     before = torch.empty(11_111, dtype=torch.uint8)
     with memprof.trace() as traced:
